@@ -274,6 +274,7 @@ struct AnchorQueued {
   Uuid batch_id;
   Hash merkle_root;
   std::int64_t product_count = 0;
+  std::string origin;
   std::int64_t attempt = 1;
 
   static constexpr auto fields() {
@@ -283,6 +284,8 @@ struct AnchorQueued {
         Field{"batch_id", &E::batch_id, "The batch"},
         Field{"merkle_root", &E::merkle_root, "The root to anchor"},
         Field{"product_count", &E::product_count, "The tree's size", at_least(1)},
+        Field{"origin", &E::origin, "Whose root it is: of a batch of ours, or an outsider's",
+              one_of("own|external")},
         Field{"attempt", &E::attempt, "1 for the first time", at_least(1)}};
   }
 };
@@ -396,6 +399,7 @@ struct AnchorFailed {
   std::string detail;
   std::int64_t retry_count = 0;
   std::optional<Timestamp> next_retry_at;
+  std::optional<std::string> origin;
 
   static constexpr auto fields() {
     using E = AnchorFailed;
@@ -405,7 +409,9 @@ struct AnchorFailed {
         Field{"reason", &E::reason, "A word for programs", between(1, 64)},
         Field{"detail", &E::detail, "What happened and what to do, for people"},
         Field{"retry_count", &E::retry_count, "How often it was tried again", at_least(0)},
-        Field{"next_retry_at", &E::next_retry_at, "When it is tried again"}};
+        Field{"next_retry_at", &E::next_retry_at, "When it is tried again"},
+        Field{"origin", &E::origin, "Whose root it is: of a batch of ours (the default), or an "
+              "outsider's", one_of("own|external")}};
   }
 };
 

@@ -22,14 +22,17 @@ struct Column {
   std::string_view name;
   ColumnType type = ColumnType::kText;
   std::string_view enum_type = {};  // the PostgreSQL type, for kEnum
+  bool greatest = false;  // where rows are merged: the greater value wins, as for every enum; for
+                          // what only grows (a count of retries, the time of the last change)
 };
 
 // How rows that a projection writes meet rows that are there.
 enum class Merge {
   kInsert,  // each row is new; its key comes from one event only
-  kUpsert,  // rows of one key are merged column by column: a value that is there replaces none; the
-            // greater value wins for an enum (its type declares the order of a life cycle). Events
-            // of several topics may so arrive in any order and give the same row.
+  kUpsert,  // rows of one key are merged column by column: the first value that is not null stays; the
+            // greater value wins for an enum (its type declares the order of a life cycle) and for a
+            // column that says `greatest`. Events of several topics may so arrive in any order and
+            // give the same row.
 };
 
 struct View {
