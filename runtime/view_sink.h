@@ -32,6 +32,8 @@ class ViewSink {
   virtual void begin_record(const TopicPartition& partition, std::int64_t offset) = 0;
   // Forgets the rows of the record begun last.
   virtual void drop_record() = 0;
+  // Forgets everything that was gathered; what the database was already sent is rolled back.
+  virtual void abandon() = 0;
   // Bytes gathered so far; the projector commits before this grows past its bound.
   virtual std::size_t gathered_bytes() const = 0;
 
@@ -55,7 +57,9 @@ class ViewSink {
   };
   // Writes what was gathered and moves the positions, all or nothing. kFenced: another projector
   // has moved them; read positions() again. kUnavailable: nothing took effect, or the outcome is
-  // unknown; read positions() again, which tells. In every case nothing is gathered afterwards.
+  // unknown; read positions() again, which tells. The reject handler's own error is passed on, and
+  // nothing took effect. Any other error will come again: the view and the program do not fit each
+  // other. In every case nothing is gathered afterwards.
   virtual events::Status commit(std::span<const Advance> advances, RejectHandler& rejects) = 0;
 };
 
