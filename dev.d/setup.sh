@@ -19,7 +19,7 @@ readonly librdkafka_options=(
   --enable-static --CFLAGS=-O2
 )
 readonly kafka_version=4.1.0
-readonly anvil_version=1.5.0
+readonly anvil_version=1.7.1
 
 setup() {
   mkdir -p "$root/.dev"
