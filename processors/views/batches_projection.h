@@ -1,0 +1,32 @@
+#pragma once
+
+#include "processors/projection.h"
+
+namespace voketag::processors {
+
+// The view "batches": one row per batch, gathered from the events of its life.
+//
+// Its enum batch_status rises: requested, generating, anchoring, anchor_failed, completed, failed.
+// So a batch whose anchoring is being retried shows anchor_failed until it is completed. `error` is
+// why it failed first, and stays as history when a retry succeeded.
+//
+// Which event tells what, so that the order of arrival does not matter:
+//
+//    batch-accepted           all that was asked for, status requested
+//    token-chunk-requested    (of chunk 0) status generating
+//    merkle-root-computed     merkle_root, status anchoring
+//    anchor-failed            (of our own roots) error, status anchor_failed
+//    batch-completed          transaction_id, job_id, network, completed_at, status completed
+//    batch-failed             error, completed_at, status failed
+//
+// Of two conflicting requests of one id, both accepted, the first stands here, as it does for the
+// batches processor: both read the same partition in the same order.
+class BatchesProjection : public Projection {
+ public:
+  std::string_view name() const override { return "batches"; }
+  std::vector<std::string_view> inputs() const override;
+  std::span<const View* const> views() const override;
+  events::Status project(const events::RecordView& record, RowWriter& rows) override;
+};
+
+}  // namespace voketag::processors
