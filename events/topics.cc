@@ -7,8 +7,8 @@
 namespace voketag::events {
 namespace {
 
-// A dead letter holds a whole input and the headers that say where it came from.
-constexpr std::int64_t kDeadLetterRecordBytesMax = kDeadLetterBytesMax + 64 * 1024;
+// A dead letter holds a whole input, its key and headers, and headers that say where it came from.
+constexpr std::int64_t kDeadLetterRecordBytesMax = kDeadLetterBytesMax + 256 * 1024;
 
 constexpr Topic keep(std::string_view name, std::string_view key, std::string_view meaning) {
   return {name, key, Cleanup::kKeep, kPartitionCount, kInputBytesMax, meaning};
