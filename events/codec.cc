@@ -4,7 +4,7 @@
 
 namespace voketag::events {
 
-#define VOKETAG_INSTANTIATE(Event)                     \
+#define VOKETAG_INSTANTIATE(Event)                        \
   template Result<Event> decode<Event>(std::string_view); \
   template std::string encode<Event>(const Event&)
 

@@ -16,12 +16,9 @@ namespace voketag::events {
 template <class Event>
 Result<Event> decode(std::string_view json);
 
-// Writes an event as plain JSON: members in the order of fields(), absent optionals left out.
+// Writes an event as plain JSON: members in the order of fields(), absent optionals left out, no
+// white space. Strings must be UTF-8. decode(encode(x)) gives x.
 template <class Event>
 std::string encode(const Event& event);
-
-// The JSON Schema (draft 2020-12) of an event, made from the same description.
-template <class Event>
-std::string json_schema();
 
 }  // namespace voketag::events

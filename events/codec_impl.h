@@ -30,7 +30,9 @@ namespace voketag::events {
 namespace detail {
 
 template <class T>
-concept Described = requires { T::fields(); };
+concept Described = requires {
+  T::fields();
+};
 
 template <class T>
 struct IsOptional : std::false_type {};
@@ -165,12 +167,18 @@ inline void write_raw(JsonWriter& writer, std::string_view json, rapidjson::Type
   writer.RawValue(json.data(), json.size(), type);
 }
 
-inline void write_scalar(JsonWriter& writer, std::int64_t value) { writer.Int64(value); }
-inline void write_scalar(JsonWriter& writer, bool value) { writer.Bool(value); }
+inline void write_scalar(JsonWriter& writer, std::int64_t value) {
+  writer.Int64(value);
+}
+inline void write_scalar(JsonWriter& writer, bool value) {
+  writer.Bool(value);
+}
 inline void write_scalar(JsonWriter& writer, double value) {
   write_raw(writer, canonical_number(value), rapidjson::kNumberType);
 }
-inline void write_scalar(JsonWriter& writer, const std::string& value) { write_text(writer, value); }
+inline void write_scalar(JsonWriter& writer, const std::string& value) {
+  write_text(writer, value);
+}
 inline void write_scalar(JsonWriter& writer, const Uuid& value) {
   write_text(writer, value.to_string());
 }
@@ -183,10 +191,13 @@ inline void write_scalar(JsonWriter& writer, const Hash& value) {
 inline void write_scalar(JsonWriter& writer, const ChainBytes& value) {
   write_text(writer, value.text);
 }
-inline void write_scalar(JsonWriter& writer, const Decimal& value) { write_text(writer, value.text); }
+inline void write_scalar(JsonWriter& writer, const Decimal& value) {
+  write_text(writer, value.text);
+}
 inline void write_scalar(JsonWriter& writer, const JsonObject& value) {
   // An object that was never set is the empty one: an empty text would break the event around it.
-  write_raw(writer, value.text.empty() ? std::string_view("{}") : value.text, rapidjson::kObjectType);
+  write_raw(writer, value.text.empty() ? std::string_view("{}") : value.text,
+            rapidjson::kObjectType);
 }
 
 template <class T>

@@ -19,9 +19,8 @@ constexpr std::size_t kFlagsFrom = 53;
 constexpr std::size_t kTraceparentLength = 55;
 
 bool is_lower_hex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 bool is_all_zero(std::string_view text) {
@@ -80,7 +79,9 @@ std::string position_of(const RecordView& record) {
 
 }  // namespace
 
-std::string event_type(std::string_view topic) { return "voketag." + std::string(topic) + ".v1"; }
+std::string event_type(std::string_view topic) {
+  return "voketag." + std::string(topic) + ".v1";
+}
 
 Envelope read_envelope(const RecordView& record) {
   Envelope envelope;
@@ -91,8 +92,8 @@ Envelope read_envelope(const RecordView& record) {
   envelope.time = time ? Timestamp::parse(*time).value_or(record.timestamp) : record.timestamp;
   const auto trace = record.header("traceparent");
   const auto accepted = trace ? accepted_traceparent(*trace) : std::nullopt;
-  envelope.traceparent =
-      accepted.value_or("00-" + derived_trace(envelope.id) + "-" + derived_span(envelope.id) + "-01");
+  envelope.traceparent = accepted.value_or("00-" + derived_trace(envelope.id) + "-" +
+                                           derived_span(envelope.id) + "-01");
   return envelope;
 }
 
@@ -100,9 +101,8 @@ Envelope derive_envelope(const Envelope& cause, std::string_view source, std::st
                          int ordinal, Timestamp time) {
   Envelope envelope;
   envelope.type = event_type(topic);
-  envelope.id =
-      Uuid::v5(kNamespace, cause.id + "/" + envelope.type + "/" + std::to_string(ordinal))
-          .to_string();
+  envelope.id = Uuid::v5(kNamespace, cause.id + "/" + envelope.type + "/" + std::to_string(ordinal))
+                    .to_string();
   envelope.source = source;
   envelope.time = time;
   envelope.traceparent = cause.traceparent;

@@ -10,9 +10,9 @@ namespace voketag::events {
 
 // The CloudEvents 1.0 attributes of a record (Kafka protocol binding, binary mode).
 struct Envelope {
-  std::string id;           // unique per source
-  std::string source;       // "/voketag/<processor>"
-  std::string type;         // "voketag.<topic>.v1"
+  std::string id;      // unique per source
+  std::string source;  // "/voketag/<processor>"
+  std::string type;    // "voketag.<topic>.v1"
   Timestamp time;
   std::string traceparent;  // W3C Trace Context, 55 characters; of the hop that wrote the record
 };

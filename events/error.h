@@ -38,15 +38,24 @@ inline tl::unexpected<Error> fail(Errc code, std::string message) {
 // The code's name in lower case, as logs and dead letters show it.
 constexpr const char* to_string(Errc code) {
   switch (code) {
-    case Errc::kInvalid: return "invalid";
-    case Errc::kNotFound: return "not_found";
-    case Errc::kConflict: return "conflict";
-    case Errc::kUnavailable: return "unavailable";
-    case Errc::kTimeout: return "timeout";
-    case Errc::kFenced: return "fenced";
-    case Errc::kCorrupt: return "corrupt";
-    case Errc::kExhausted: return "exhausted";
-    case Errc::kInternal: return "internal";
+    case Errc::kInvalid:
+      return "invalid";
+    case Errc::kNotFound:
+      return "not_found";
+    case Errc::kConflict:
+      return "conflict";
+    case Errc::kUnavailable:
+      return "unavailable";
+    case Errc::kTimeout:
+      return "timeout";
+    case Errc::kFenced:
+      return "fenced";
+    case Errc::kCorrupt:
+      return "corrupt";
+    case Errc::kExhausted:
+      return "exhausted";
+    case Errc::kInternal:
+      return "internal";
   }
   return "internal";
 }

@@ -39,7 +39,8 @@ struct BatchRequested {
     using E = BatchRequested;
     return std::tuple{
         Field{"batch_id", &E::batch_id, "Chosen by the producer; the same id is the same batch"},
-        Field{"product_count", &E::product_count, "How many products", between(1, kProductCountMax)},
+        Field{"product_count", &E::product_count, "How many products",
+              between(1, kProductCountMax)},
         Field{"tenant", &E::tenant, "Whose batch it is; default \"default\"", between(1, 128)},
         Field{"sku", &E::sku, "Stock keeping unit", between(1, 128)},
         Field{"gtin", &E::gtin, "GS1 trade item number: 8, 12, 13 or 14 digits with check digit",
@@ -75,7 +76,8 @@ struct BatchAccepted {
     return std::tuple{
         Field{"batch_id", &E::batch_id, "The batch"},
         Field{"tenant", &E::tenant, "Whose batch it is", between(1, 128)},
-        Field{"product_count", &E::product_count, "How many products", between(1, kProductCountMax)},
+        Field{"product_count", &E::product_count, "How many products",
+              between(1, kProductCountMax)},
         Field{"first_serial", &E::first_serial, "Serial of the first product", at_least(0)},
         Field{"sku", &E::sku, "Stock keeping unit", between(1, 128)},
         Field{"gtin", &E::gtin, "GS1 trade item number", between(8, 14)},
@@ -108,8 +110,10 @@ struct TokenChunkRequested {
         Field{"batch_id", &E::batch_id, "The batch"},
         Field{"chunk_index", &E::chunk_index, "Which chunk, from 0", at_least(0)},
         Field{"chunk_count", &E::chunk_count, "How many chunks the batch has", at_least(1)},
-        Field{"chunk_size", &E::chunk_size, "Products per chunk, a power of two; the last may hold "
-              "fewer", at_least(1)},
+        Field{"chunk_size", &E::chunk_size,
+              "Products per chunk, a power of two; the last may hold "
+              "fewer",
+              at_least(1)},
         Field{"product_count", &E::product_count, "Products of the whole batch",
               between(1, kProductCountMax)},
         Field{"first_serial", &E::first_serial, "Serial of the batch's first product", at_least(0)},
@@ -134,7 +138,8 @@ struct TokensGenerated {
         Field{"chunk_index", &E::chunk_index, "Which chunk, from 0", at_least(0)},
         Field{"first_serial", &E::first_serial, "Serial of the first token here", at_least(0)},
         Field{"count", &E::count, "How many tokens", at_least(1)},
-        Field{"tokens", &E::tokens, "The tokens, by rising serial; each 46 characters", at_least(1)}};
+        Field{"tokens", &E::tokens, "The tokens, by rising serial; each 46 characters",
+              at_least(1)}};
   }
 };
 
@@ -193,7 +198,8 @@ struct BatchCompleted {
     return std::tuple{
         Field{"batch_id", &E::batch_id, "The batch"},
         Field{"tenant", &E::tenant, "Whose batch it is", between(1, 128)},
-        Field{"product_count", &E::product_count, "How many products", between(1, kProductCountMax)},
+        Field{"product_count", &E::product_count, "How many products",
+              between(1, kProductCountMax)},
         Field{"merkle_root", &E::merkle_root, "RFC 6962 root over the batch's tokens"},
         Field{"anchor_id", &E::anchor_id, "The anchor that carries the root"},
         Field{"network", &E::network, "The chain's name; \"mock\" for the simulated one",
@@ -215,12 +221,11 @@ struct BatchFailed {
 
   static constexpr auto fields() {
     using E = BatchFailed;
-    return std::tuple{
-        Field{"batch_id", &E::batch_id, "The batch"},
-        Field{"tenant", &E::tenant, "Whose batch it is", between(1, 128)},
-        Field{"reason", &E::reason, "A word for programs", between(1, 64)},
-        Field{"detail", &E::detail, "What happened and what to do, for people"},
-        Field{"failed_at", &E::failed_at, "When"}};
+    return std::tuple{Field{"batch_id", &E::batch_id, "The batch"},
+                      Field{"tenant", &E::tenant, "Whose batch it is", between(1, 128)},
+                      Field{"reason", &E::reason, "A word for programs", between(1, 64)},
+                      Field{"detail", &E::detail, "What happened and what to do, for people"},
+                      Field{"failed_at", &E::failed_at, "When"}};
   }
 };
 
@@ -261,8 +266,10 @@ struct AnchorAccepted {
         Field{"merkle_root", &E::merkle_root, "The root to anchor"},
         Field{"product_count", &E::product_count, "The tree's size", at_least(1)},
         Field{"callback_url", &E::callback_url, "Where to announce completion", between(8, 2048)},
-        Field{"origin", &E::origin, "Who asked: an outsider, or the batches processor again after "
-              "a failure", one_of("external|retry")},
+        Field{"origin", &E::origin,
+              "Who asked: an outsider, or the batches processor again after "
+              "a failure",
+              one_of("external|retry")},
         Field{"requested_at", &E::requested_at, "Broker time of the request"}};
   }
 };
@@ -325,7 +332,8 @@ struct AnchorSubmitted {
         Field{"chain_id", &E::chain_id, "EIP-155 chain id; 0 for the simulated one", at_least(0)},
         Field{"nonce", &E::nonce, "The transaction's nonce", at_least(0)},
         Field{"transaction_id", &E::transaction_id, "Hash of the transaction"},
-        Field{"raw_transaction", &E::raw_transaction, "The signed bytes; of the simulated chain, "
+        Field{"raw_transaction", &E::raw_transaction,
+              "The signed bytes; of the simulated chain, "
               "the calldata"},
         Field{"aggregate_root", &E::aggregate_root, "Root over the leaves of all batches in it"},
         Field{"tree_size", &E::tree_size, "How many leaves", at_least(1)},
@@ -410,9 +418,17 @@ struct AnchorFailed {
         Field{"detail", &E::detail, "What happened and what to do, for people"},
         Field{"retry_count", &E::retry_count, "How often it was tried again", at_least(0)},
         Field{"next_retry_at", &E::next_retry_at, "When it is tried again"},
-        Field{"origin", &E::origin, "Whose root it is: of a batch of ours (the default), or an "
-              "outsider's", one_of("own|external")}};
+        Field{"origin", &E::origin,
+              "Whose root it is: of a batch of ours (the default), or an "
+              "outsider's",
+              one_of("own|external")}};
   }
 };
+
+// Each event above, in this order: what the schemas are written for and the tests go through.
+using AllEvents = std::tuple<BatchRequested, BatchAccepted, TokenChunkRequested, TokensGenerated,
+                             MerkleSubtreeComputed, MerkleRootComputed, BatchCompleted, BatchFailed,
+                             AnchorRequested, AnchorAccepted, AnchorQueued, AnchorSubmitted,
+                             AnchorCompleted, AnchorFailed>;
 
 }  // namespace voketag::events

@@ -46,7 +46,9 @@ struct Rule {
   std::string_view choices = {};  // for strings: the allowed values, separated by '|'; empty: any
 };
 
-constexpr Rule between(std::int64_t minimum, std::int64_t maximum) { return {minimum, maximum, {}}; }
+constexpr Rule between(std::int64_t minimum, std::int64_t maximum) {
+  return {minimum, maximum, {}};
+}
 constexpr Rule at_least(std::int64_t minimum) {
   return {minimum, std::numeric_limits<std::int64_t>::max(), {}};
 }
@@ -64,7 +66,7 @@ constexpr Rule one_of(std::string_view choices) {
 template <class Owner, class Type>
 struct Field {
   std::string_view name;
-  Type Owner::* member;
+  Type Owner::*member;
   std::string_view meaning;
   Rule rule = {};
 };

@@ -39,13 +39,27 @@ void append_string(std::string& out, std::string_view text) {
   out += '"';
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += "\\u00";
@@ -140,8 +154,10 @@ bool append_value(JsonValue& value, int depth, std::string& out, Problem& proble
     return problem.is("is nested deeper than " + std::to_string(detail::kJsonDepthMax) + " levels");
   }
   switch (type) {
-    case json_type::array: return append_array(value, depth + 1, out, problem);
-    case json_type::number: return append_number(value, out, problem);
+    case json_type::array:
+      return append_array(value, depth + 1, out, problem);
+    case json_type::number:
+      return append_number(value, out, problem);
     case json_type::object: {
       simdjson::ondemand::object object;
       if (const auto code = value.get_object().get(object)) return problem.is_not_json(code);
@@ -183,8 +199,8 @@ std::string canonical_number(double value) {
   assert(std::isfinite(value));
   if (value == 0) return "0";  // ECMAScript drops the sign of zero
   char buffer[32];
-  const auto written =
-      std::to_chars(buffer, buffer + sizeof buffer, std::fabs(value), std::chars_format::scientific);
+  const auto written = std::to_chars(buffer, buffer + sizeof buffer, std::fabs(value),
+                                     std::chars_format::scientific);
   const std::string_view scientific(buffer, static_cast<std::size_t>(written.ptr - buffer));
   const std::size_t e = scientific.find('e');
   std::string digits(1, scientific[0]);
@@ -193,7 +209,8 @@ std::string canonical_number(double value) {
   const std::size_t sign = scientific[e + 1] == '+' ? e + 2 : e + 1;
   std::from_chars(scientific.data() + sign, scientific.data() + scientific.size(), exponent);
 
-  // `point` digits stand before the decimal point (ECMA-262, Number::toString, where it is called n).
+  // `point` digits stand before the decimal point (ECMA-262, Number::toString, where it is called
+  // n).
   const int point = exponent + 1;
   const int count = static_cast<int>(digits.size());
   std::string text = value < 0 ? "-" : "";

@@ -12,8 +12,12 @@ namespace {
 constexpr std::size_t kShownCharactersMax = 40;
 constexpr std::size_t kKeptBytesMax = 1024 * 1024;
 
-constexpr bool is_white_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_white_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+constexpr bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 std::string_view without_trailing_space(std::string_view text) {
   while (!text.empty() && is_white_space(text.back())) text.remove_suffix(1);
@@ -114,8 +118,8 @@ bool read_text(JsonValue& value, std::string_view must, std::string_view& text, 
   if (code == simdjson::INCORRECT_TYPE) {
     return problem.is("must be " + std::string(must) + ", not " + describe(value));
   }
-  return problem.is("must be " + std::string(must) + " without bad escapes or lone surrogates, not " +
-                    describe(value));
+  return problem.is("must be " + std::string(must) +
+                    " without bad escapes or lone surrogates, not " + describe(value));
 }
 
 }  // namespace
@@ -133,14 +137,22 @@ bool Problem::is_not_json(std::string text) {
 
 bool Problem::is_not_json(simdjson::error_code code) {
   switch (code) {
-    case simdjson::UTF8_ERROR: return is_not_json("its bytes are not UTF-8");
-    case simdjson::EMPTY: return is_not_json("it is empty");
-    case simdjson::UNESCAPED_CHARS: return is_not_json("a string holds an unescaped control character");
-    case simdjson::UNCLOSED_STRING: return is_not_json("a string has no end");
-    case simdjson::STRING_ERROR: return is_not_json("a string holds a bad escape or a lone surrogate");
-    case simdjson::INCORRECT_TYPE: return is_not_json("it is not an object");
-    case simdjson::INCOMPLETE_ARRAY_OR_OBJECT: return is_not_json("an object or array has no end");
-    default: return is_not_json("a comma, colon, bracket or value is wrong or missing");
+    case simdjson::UTF8_ERROR:
+      return is_not_json("its bytes are not UTF-8");
+    case simdjson::EMPTY:
+      return is_not_json("it is empty");
+    case simdjson::UNESCAPED_CHARS:
+      return is_not_json("a string holds an unescaped control character");
+    case simdjson::UNCLOSED_STRING:
+      return is_not_json("a string has no end");
+    case simdjson::STRING_ERROR:
+      return is_not_json("a string holds a bad escape or a lone surrogate");
+    case simdjson::INCORRECT_TYPE:
+      return is_not_json("it is not an object");
+    case simdjson::INCOMPLETE_ARRAY_OR_OBJECT:
+      return is_not_json("an object or array has no end");
+    default:
+      return is_not_json("a comma, colon, bracket or value is wrong or missing");
   }
 }
 
@@ -258,10 +270,14 @@ bool skip_value(JsonValue& value, int depth, Problem& problem) {
     return problem.is("is nested deeper than " + std::to_string(kJsonDepthMax) + " levels");
   }
   switch (type) {
-    case json_type::array: return skip_array(value, depth + 1, problem);
-    case json_type::object: return skip_object(value, depth + 1, problem);
-    case json_type::boolean: return skip_literal(value, "true", "false", problem);
-    case json_type::null: return skip_literal(value, "null", "null", problem);
+    case json_type::array:
+      return skip_array(value, depth + 1, problem);
+    case json_type::object:
+      return skip_object(value, depth + 1, problem);
+    case json_type::boolean:
+      return skip_literal(value, "true", "false", problem);
+    case json_type::null:
+      return skip_literal(value, "null", "null", problem);
     case json_type::string: {
       std::string_view text;
       if (const auto code = value.get_string().get(text)) return problem.is_not_json(code);

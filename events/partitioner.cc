@@ -21,10 +21,18 @@ std::uint32_t murmur2(std::string_view key) {
     hash ^= k;
   }
   switch (key.size() % 4) {
-    case 3: hash ^= byte(whole + 2) << 16; [[fallthrough]];
-    case 2: hash ^= byte(whole + 1) << 8; [[fallthrough]];
-    case 1: hash ^= byte(whole); hash *= kMultiplier; break;
-    default: break;
+    case 3:
+      hash ^= byte(whole + 2) << 16;
+      [[fallthrough]];
+    case 2:
+      hash ^= byte(whole + 1) << 8;
+      [[fallthrough]];
+    case 1:
+      hash ^= byte(whole);
+      hash *= kMultiplier;
+      break;
+    default:
+      break;
   }
   hash ^= hash >> 13;
   hash *= kMultiplier;

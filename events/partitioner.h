@@ -5,7 +5,8 @@
 
 namespace voketag::events {
 
-// Every keyed topic has this many partitions, for ever: another count would send old keys elsewhere.
+// Every keyed topic has this many partitions, for ever: another count would send old keys
+// elsewhere.
 inline constexpr std::int32_t kPartitionCount = 12;
 
 // MurmurHash2 with Kafka's seed, as Java's default partitioner computes it.

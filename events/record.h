@@ -20,9 +20,9 @@ struct RecordView {
   std::string_view topic;
   std::int32_t partition = 0;
   std::int64_t offset = 0;
-  Timestamp timestamp;                     // the broker's (topics use LogAppendTime)
-  std::optional<std::string_view> key;     // none: the record has no key
-  std::optional<std::string_view> value;   // none: a tombstone
+  Timestamp timestamp;                    // the broker's (topics use LogAppendTime)
+  std::optional<std::string_view> key;    // none: the record has no key
+  std::optional<std::string_view> value;  // none: a tombstone
   HeaderViews headers;
 
   // The first header of that name, or none.
@@ -37,9 +37,9 @@ struct RecordView {
 // A record to be written. Owns its bytes.
 struct OutputRecord {
   std::string topic;
-  std::int32_t partition = -1;             // -1: from the key, by partition_for (topics.h)
+  std::int32_t partition = -1;  // -1: from the key, by partition_for (topics.h)
   std::optional<std::string> key;
-  std::optional<std::string> value;        // none: a tombstone
+  std::optional<std::string> value;  // none: a tombstone
   Headers headers;
 };
 

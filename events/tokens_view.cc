@@ -54,7 +54,9 @@ Lanes load(const char* from) {
 
 // Marks the characters that cannot stand in a JSON string as they are, or are not ASCII. As signed
 // numbers, all of the latter are below the space, as the control characters are.
-Lanes unfit(Lanes c) { return (c < ' ') | (c == '"') | (c == '\\') | (c == 0x7f); }
+Lanes unfit(Lanes c) {
+  return (c < ' ') | (c == '"') | (c == '\\') | (c == 0x7f);
+}
 
 // Whether `count` tokens stand at `body` in our own spelling. Three loads cover the 46 characters
 // of one; the second and third overlap. What is wrong is gathered and looked at once, at the end:

@@ -57,9 +57,9 @@ class TokensView {
   TokensGenerated decoded_;  // owns the tokens of another spelling
 };
 
-// Lays such an event out, so that its tokens can be written where they are to stand. Writes head and
-// tail; the body is the caller's, in one of two ways: all of it with its quotes and commas (body()),
-// or punctuate() and then only the tokens, 49 bytes apart (first_token()).
+// Lays such an event out, so that its tokens can be written where they are to stand. Writes head
+// and tail; the body is the caller's, in one of two ways: all of it with its quotes and commas
+// (body()), or punctuate() and then only the tokens, 49 bytes apart (first_token()).
 class TokensGeneratedWriter {
  public:
   // `count` is at least 1, and what makes at most 6 MiB.

@@ -23,7 +23,8 @@ constexpr std::array kCatalogue{
     keep("merkle-root-computed", "batch_id", "The Merkle root over a batch's tokens"),
     keep("anchor-requested", "any; batch_id is best", "Asks for a root to be anchored"),
     keep("anchor-accepted", "batch_id", "A valid anchor request"),
-    keep("anchor-queue", "chain_id:address", "Roots that wait for a signing key's next transaction"),
+    keep("anchor-queue", "chain_id:address",
+         "Roots that wait for a signing key's next transaction"),
     keep("anchor-submitted", "chain_id:address", "A signed transaction, before it is broadcast"),
     keep("chain-observed", "chain_id", "What was seen on the chain"),
     keep("anchor-completed", "batch_id", "A root is final on the chain"),
@@ -50,6 +51,8 @@ constexpr std::array kCatalogue{
 
 }  // namespace
 
-std::span<const Topic> topic_catalogue() { return kCatalogue; }
+std::span<const Topic> topic_catalogue() {
+  return kCatalogue;
+}
 
 }  // namespace voketag::events

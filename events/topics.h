@@ -13,8 +13,8 @@ enum class Cleanup {
 };
 
 struct Topic {
-  std::string_view name;     // without the configurable prefix
-  std::string_view key;      // what the key is, for documents
+  std::string_view name;  // without the configurable prefix
+  std::string_view key;   // what the key is, for documents
   Cleanup cleanup = Cleanup::kKeep;
   std::int32_t partitions = 12;
   std::int64_t message_bytes_max = 0;

@@ -17,7 +17,9 @@ constexpr int hex_value(char c) {
   return -1;
 }
 
-constexpr bool is_dash_position(std::size_t i) { return i == 8 || i == 13 || i == 18 || i == 23; }
+constexpr bool is_dash_position(std::size_t i) {
+  return i == 8 || i == 13 || i == 18 || i == 23;
+}
 
 }  // namespace
 
@@ -56,10 +58,11 @@ Uuid Uuid::v5(const Uuid& name_space, std::string_view name) {
   thread_local EVP_MD* const sha1 = EVP_MD_fetch(nullptr, "SHA1", nullptr);
   std::uint8_t digest[20];
   unsigned int length = 0;
-  const bool ok = EVP_DigestInit_ex2(context, sha1, nullptr) == 1 &&
-                  EVP_DigestUpdate(context, name_space.bytes.data(), name_space.bytes.size()) == 1 &&
-                  EVP_DigestUpdate(context, name.data(), name.size()) == 1 &&
-                  EVP_DigestFinal_ex(context, digest, &length) == 1;
+  const bool ok =
+      EVP_DigestInit_ex2(context, sha1, nullptr) == 1 &&
+      EVP_DigestUpdate(context, name_space.bytes.data(), name_space.bytes.size()) == 1 &&
+      EVP_DigestUpdate(context, name.data(), name.size()) == 1 &&
+      EVP_DigestFinal_ex(context, digest, &length) == 1;
   assert(ok && length == sizeof digest);
   (void)ok;
   Uuid uuid;
