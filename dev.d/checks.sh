@@ -1,1 +1,154 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
+# ./dev test, lint, bench and soak.
+
+# ---------------------------------------------------------------- test
+
+run_tests() {
+  local fast='' sanitize=${CI:+yes} option
+  for option in "$@"; do
+    case $option in
+      --fast) fast=yes ;;
+      --sanitize) sanitize=yes ;;
+      *) usage "./dev test [--fast] [--sanitize]" ;;
+    esac
+  done
+  failed_stages=() closing_lines=()
+  local started_ms
+  started_ms=$(now_ms)
+
+  build release
+  test_stage unit "unit tests" release -L unit -j "$(nproc)"
+  if [[ ! $fast ]]; then
+    # The name has no number: two runs of ./dev test in one clone would share build/ anyhow.
+    on_end end_test_stack
+    stack_start test --fresh
+    test_stage contract "contract: schemas, golden bytes, Java's client and kcat" release -L contract
+    test_stage end-to-end "end to end: real broker and database, kill -9" release -L end-to-end
+  fi
+  if [[ $sanitize ]]; then
+    build sanitize
+    test_stage unit-sanitize "unit tests, address and undefined-behaviour sanitizers" sanitize \
+      -L unit -j "$(nproc)"
+  fi
+  report_tests "$started_ms"
+}
+
+# test_stage NAME TITLE PRESET CTEST-ARGUMENT...: a stage that fails does not keep the others from
+# being run. A label without tests is a failure too.
+test_stage() {
+  local name=$1 title=$2 preset=$3 log=$log_dir/test-$1.log
+  shift 3
+  attempt "test-$name" "$title" with_stack_env test \
+    ctest --test-dir "$root/build/$preset" --output-on-failure --no-tests=error "$@"
+  closing_lines+=("$name: $(grep -E 'tests passed|No tests were found' "$log" | tail -n 1)")
+  if ((attempt_result != 0)); then
+    failed_stages+=("$name")
+    show_log "$log" 60
+  fi
+}
+
+# Runs the command with the stack's variables where the stack is up, and else without any.
+with_stack_env() {
+  local name=$1
+  shift
+  if stack_is_up "$name"; then eval "$(stack_env "$name")"; fi
+  "$@"
+}
+
+report_tests() {
+  local line
+  say
+  for line in "${closing_lines[@]}"; do say "$line"; done
+  say "Total time: $(duration $(($(now_ms) - $1)))"
+  ((${#failed_stages[@]} == 0)) || fail "Failed: ${failed_stages[*]}" \
+    "The whole output is in .dev/log/test-*.log; one test alone: ctest --test-dir build/release -R NAME"
+}
+
+# What a failed run wrote is worth a look; after a good one nothing is left.
+end_test_stack() {
+  if [[ ${#failed_stages[@]} -eq 0 && $step_group == '' ]]; then
+    stack_remove test
+  else
+    stack_stop test
+  fi
+}
+
+# ---------------------------------------------------------------- lint
+
+# All files that git knows or would add, or those named.
+lint() {
+  local files=("$@") cpp=() shell=() sources=() file
+  setup
+  ((${#files[@]})) || mapfile -t files < <(git ls-files --cached --others --exclude-standard)
+  for file in "${files[@]}"; do
+    [[ -f $file ]] || continue
+    case $file in
+      *.cc) cpp+=("$file") sources+=("$file") ;;
+      *.h) cpp+=("$file") ;;
+      *.sh | dev) shell+=("$file") ;;
+      *) [[ ! -x $file || $(head -c 2 "$file" | tr -d '\0') != '#!' ]] ||
+        ! head -n 1 "$file" | grep -qE '\b(ba)?sh\b' || shell+=("$file") ;;
+    esac
+  done
+
+  failed_stages=()
+  lint_stage shell "shell syntax of ${#shell[@]} files" check_shell "${shell[@]}"
+  lint_stage format "format of ${#cpp[@]} files" check_format "${cpp[@]}"
+  if ((${#sources[@]})); then
+    configure_preset release
+    lint_stage tidy "clang-tidy on ${#sources[@]} sources" check_tidy "${sources[@]}"
+  fi
+  ((${#failed_stages[@]} == 0)) || fail "Failed: ${failed_stages[*]}" \
+    "clang-format-14 -i FILE formats a file; the whole output is in .dev/log/lint-*.log"
+}
+
+lint_stage() {
+  local name=$1 title=$2
+  shift 2
+  (($# > 1)) || return 0
+  attempt "lint-$name" "$title" "$@"
+  if ((attempt_result != 0)); then
+    failed_stages+=("$name")
+    show_log "$log_dir/lint-$name.log" 60
+  fi
+}
+
+check_shell() {
+  local file result=0
+  for file in "$@"; do
+    bash -n "$file" || result=1
+  done
+  if command -v shellcheck >/dev/null; then
+    shellcheck --external-sources --severity=warning "$@" || result=1
+  fi
+  return "$result"
+}
+
+check_format() { clang-format-14 --dry-run -Werror "$@"; }
+
+# Only what the compile database knows can be looked at.
+check_tidy() {
+  local database=$root/build/release known=() file
+  for file in "$@"; do
+    if grep -qF "\"$root/${file#"$root"/}\"" "$database/compile_commands.json"; then
+      known+=("$file")
+    fi
+  done
+  ((${#known[@]})) || return 0
+  printf '%s\0' "${known[@]}" | xargs -0 -n 1 -P "$(build_jobs)" \
+    clang-tidy-14 -p "$database" --quiet --warnings-as-errors='*' \
+    --extra-arg=-Wno-unknown-warning-option
+}
+
+# ---------------------------------------------------------------- bench, soak
+
+bench() { hand_over bench/run "The measurements" "$@"; }
+soak() { hand_over tests/soak/run "The long run with faults" "$@"; }
+
+hand_over() {
+  local script=$1 what=$2
+  shift 2
+  [[ -x $root/$script ]] || fail "$what is not there yet: $script does not exist."
+  build release
+  exec "$root/$script" "$@"
+}

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # Background processes, remembered in files "PID START", START being the kernel's start time of the
 # process: so a file left over from before a reboot never names a stranger.
 
@@ -11,12 +11,12 @@ start_process() {
 }
 
 start_time() {
-  local stat
+  local stat fields
   stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
   # The second field, the name in parentheses, may hold blanks: count from behind it.
   stat=${stat##*) }
-  set -- $stat
-  printf '%s' "${20}"
+  read -ra fields <<<"$stat"
+  printf '%s' "${fields[19]}"
 }
 
 # True while the very process that PIDFILE names is alive (a zombie is not).

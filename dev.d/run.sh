@@ -1,1 +1,100 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
+# ./dev run and ./dev stop: the whole system on this machine, with a sample batch through it.
+
+readonly voketag=$root/build/release/voketag
+
+run() {
+  local detach='' option
+  for option in "$@"; do
+    case $option in
+      --detach) detach=yes ;;
+      *) usage "./dev run [--detach]" ;;
+    esac
+  done
+  build release
+  # Until all is up, and afterwards unless detached, whatever ends this script ends the stack.
+  on_end stop_run
+  stack_start run
+  load_environment
+  step topics "create the topics" "./dev stack env run shows where the broker is." \
+    "$voketag" topics create
+  step migrate "create the views" "./dev stack env run shows where PostgreSQL is." \
+    "$voketag" migrate
+  start_voketag
+  sample_batch
+  if [[ $detach ]]; then
+    on_end true
+    say
+    say "Everything stays up. ./dev stop ends it."
+    return 0
+  fi
+  say
+  say "Up until Ctrl-C. The log: .dev/stacks/run/voketag.log"
+  watch_voketag
+}
+
+# Settings of one's own from .env (see .env.example), then those of the stack.
+load_environment() {
+  set -a
+  # shellcheck source=/dev/null
+  [[ ! -e $root/.env ]] || source "$root/.env"
+  set +a
+  eval "$(stack_env run)"
+}
+
+start_voketag() {
+  local dir
+  dir=$(stack_dir run)
+  # What runs was built earlier: the new one takes over.
+  stop_process "$dir/voketag.pid" 30
+  start_process "$dir/voketag.pid" "$dir/voketag.log" "$voketag" run
+}
+
+sample_batch() {
+  local dir batch token
+  dir=$(stack_dir run)
+  batch=$("$voketag" batch request --count 1000 --name "sample" --json | jq -re .batch_id) ||
+    fail "The sample batch could not be requested."
+  if ! "$voketag" batch wait "$batch" --timeout 120; then
+    show_log "$dir/voketag.log"
+    fail "The sample batch $batch was not completed." "$voketag doctor says what is wrong."
+  fi
+  token=$(psql -AtX "$VOKETAG_POSTGRES" -c \
+    "SELECT token FROM products WHERE batch_id = '$batch' ORDER BY serial LIMIT 1")
+  introduce "$batch" "$token"
+}
+
+introduce() {
+  local batch=$1 token=$2
+  cat <<TEXT
+
+${bold}1,000 products are made and anchored.${plain}  (the mock chain, unless BLOCKCHAIN_RPC_URL names one)
+
+  a product    $VERIFICATION_URL_BASE/r/$token
+  the batch    $batch
+
+  its proof, and the check of it, which needs nothing of ours:
+    eval "\$(./dev env)"
+    build/release/voketag proof export $token > proof.json
+    build/release/voketag proof verify proof.json
+
+  Kafka        $VOKETAG_KAFKA         kcat -b $VOKETAG_KAFKA -C -e -t voketag.batch-completed
+  PostgreSQL   psql "\$VOKETAG_POSTGRES" -c 'TABLE batches'
+  the topics   kcat -b $VOKETAG_KAFKA -L
+TEXT
+}
+
+watch_voketag() {
+  local file
+  file=$(stack_dir run)/voketag.pid
+  while is_running "$file"; do sleep 1; done
+  show_log "$(stack_dir run)/voketag.log"
+  fail "voketag run has ended." "$voketag doctor says what is wrong."
+}
+
+stop_run() {
+  (($# == 0)) || usage "./dev stop"
+  [[ -d $(stack_dir run) ]] || return 0
+  say "Stopping."
+  stack_stop run
+}

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2164,SC2191
 # Installs what is missing: packages of the distribution, librdkafka, the Kafka broker, anvil.
 
 # PACKAGE, or PACKAGE=COMMAND where it is only the command we want, wherever it came from.

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 # A stack: one Kafka broker and one PostgreSQL (and, where wanted, one anvil) with ports and data of
 # their own. `run`, `test` and `bench` each have one, so they never meet; nor do several clones.
 #
@@ -97,7 +97,7 @@ stack_stop() {
   if [[ -e $dir/docker ]]; then
     compose "$name" down --timeout 20 >>"$log_dir/docker.log" 2>&1
   else
-    stop_process "$dir/kafka/broker.pid" 20
+    stop_kafka "$name"
     stop_postgres "$name"
   fi
 }
@@ -165,13 +165,13 @@ start_kafka() {
   mkdir -p "$home/data"
   write_server_properties "$home" >"$home/server.properties"
   if [[ ! -e $home/data/meta.properties ]]; then
-    run_java "$home/format.log" -Xshare:auto -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format \
+    run_java "$home/format.log" -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format \
       --config "$home/server.properties" --cluster-id "$(openssl rand 16 | basenc --base64url -w 0 | tr -d =)"
   fi
   start_process "$home/broker.pid" "$home/broker.out" \
-    "${java_command[@]}" "-Dvoketag.log=$home/broker.log" -Xmx1g -Xms256m -XX:+UseG1GC \
-    kafka.Kafka "$home/server.properties"
-  await_process "$home/broker.pid" 60 kcat -L -b "127.0.0.1:$kafka_port" -m 1 && return 0
+    "${java_command[@]}" "$(class_archive "$home")" "-Dvoketag.log=$home/broker.log" \
+    -Xmx1g -Xms256m -XX:+UseG1GC kafka.Kafka "$home/server.properties"
+  await_process "$home/broker.pid" 90 kcat -L -b "127.0.0.1:$kafka_port" -m 1 && return 0
   stop_process "$home/broker.pid" 5
   tail -n 20 "$home/broker.out" "$home/broker.log"
   echo "The broker did not answer on 127.0.0.1:$kafka_port."
@@ -186,6 +186,25 @@ run_java() {
   local log=$1
   shift
   "${java_command[@]}" "-Dvoketag.log=$log" "$@"
+}
+
+# Loading classes is half of what a start of the broker costs. The first one in a clone writes them
+# into an archive when it stops; the later ones start from it.
+readonly archive=$root/.dev/kafka/classes.jsa
+
+class_archive() {
+  if [[ -e $archive ]]; then
+    printf '%s' "-XX:SharedArchiveFile=$archive"
+  else
+    printf '%s' "-XX:ArchiveClassesAtExit=$1/classes.jsa"
+  fi
+}
+
+stop_kafka() {
+  local home
+  home=$(stack_dir "$1")/kafka
+  stop_process "$home/broker.pid" 30
+  [[ ! -s $home/classes.jsa ]] || mv "$home/classes.jsa" "$archive"
 }
 
 # One node that is broker and controller. What differs from Kafka's defaults, and why:
@@ -344,13 +363,17 @@ start_anvil() {
 # ---------------------------------------------------------------- Docker
 
 # Only the stack of ./dev run goes into Docker, and only where an engine answers. A stack stays what
-# it was when it was made. VOKETAG_DOCKER=no keeps everything local.
+# it was when it was made. DEV_DOCKER=no keeps everything local.
 use_docker() {
   local dir
   dir=$(stack_dir "$1")
-  [[ $1 == run && ${VOKETAG_DOCKER:-yes} != no ]] || return 1
+  [[ $1 == run && ${DEV_DOCKER:-yes} != no ]] || return 1
   [[ ! -e $dir/docker ]] || return 0
-  [[ ! -d $dir/kafka ]] && command -v docker >/dev/null && timeout 10 docker info >/dev/null 2>&1
+  [[ ! -d $dir/kafka ]] && docker_answers
+}
+
+docker_answers() {
+  docker compose version >/dev/null 2>&1 && timeout 10 docker info >/dev/null 2>&1
 }
 
 start_in_docker() {
@@ -368,7 +391,7 @@ compose() {
   dir=$(stack_dir "$name")
   # shellcheck source=/dev/null
   source "$dir/ports"
-  VOKETAG_KAFKA_PORT=$kafka_port VOKETAG_POSTGRES_PORT=$postgres_port docker compose \
+  KAFKA_PORT=$kafka_port POSTGRES_PORT=$postgres_port docker compose \
     --project-name "voketag-$(printf '%s' "$dir" | sha256sum | cut -c 1-12)" \
     --file "$root/compose.yml" "$@"
 }

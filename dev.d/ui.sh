@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034
 # What the person at the terminal sees. Colours and the moving line only where there is a terminal.
 
 readonly log_dir=$root/.dev/log
@@ -52,11 +52,39 @@ ticker() {
   done
 }
 
+stop_ticker() {
+  [[ $ticker_id ]] || return 0
+  kill "$ticker_id" 2>/dev/null || true
+  { wait "$ticker_id" || true; } 2>/dev/null
+  ticker_id=''
+  printf '\r\e[K'
+}
+
+# What is running now: the process group of a step's command, and the ticker.
+step_group='' ticker_id=''
+
+# on_end COMMAND...: runs it when the script ends, however it ends. A signal first ends the step that
+# is running, at once.
+on_end() { end_command=("$@"); }
+end_command=(true)
+# A second Ctrl-C does not disturb the cleaning up.
+trap 'trap "" INT TERM HUP; end_step; "${end_command[@]}"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+end_step() {
+  stop_ticker
+  [[ $step_group ]] || return 0
+  kill -TERM -- "-$step_group" 2>/dev/null || true
+  { wait "$step_group" || true; } 2>/dev/null
+  step_group=''
+}
+
 # attempt NAME TITLE COMMAND...: runs the command, its output into .dev/log/NAME.log, and says in one
 # line how it went. Returns through `attempt_result`, because a command whose status is tested loses
 # `set -e`. Call it as a plain statement only.
 attempt() {
-  local name=$1 title=$2 log=$log_dir/$1.log started_ms ticker_id=''
+  local name=$1 title=$2 log=$log_dir/$1.log started_ms
   shift 2
   mkdir -p "$log_dir"
   : >"$log"
@@ -65,18 +93,19 @@ attempt() {
     ticker "$title" "$log" "$started_ms" &
     ticker_id=$!
   fi
-  set +e
+  # A process group of its own: what the command leaves behind, or all of it on Ctrl-C, can be ended.
+  set -m
   (
-    set -e
+    set +m
     "$@"
-  ) >"$log" 2>&1 </dev/null
-  attempt_result=$?
-  set -e
-  if [[ $ticker_id ]]; then
-    kill "$ticker_id" 2>/dev/null || true
-    wait "$ticker_id" 2>/dev/null || true
-    printf '\r\e[K'
-  fi
+  ) >"$log" 2>&1 </dev/null &
+  step_group=$!
+  set +m
+  attempt_result=0
+  { wait "$step_group" || attempt_result=$?; } 2>/dev/null
+  kill -TERM -- "-$step_group" 2>/dev/null || true
+  step_group=''
+  stop_ticker
   if ((attempt_result == 0)); then
     outcome ok "$green" $(($(now_ms) - started_ms)) "$title"
   else
