@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "events/field.h"
+#include "events/timestamp.h"
+
+// What the engine itself writes into a changelog, and beside the state it leads to. State keys
+// always contain '/', these two keys do not.
+namespace voketag::runtime {
+
+inline constexpr std::string_view kClaimKey = "claim";
+inline constexpr std::string_view kCommitKey = "commit";
+
+// Names the transactional id that may hold a transaction open on this partition. Written by an
+// owner's first transaction; erased by its last one, when it hands the partition over in order. A
+// successor that finds a claim knows whom to fence.
+struct Claim {
+  std::string transactional_id;
+  static constexpr auto fields() {
+    return std::tuple{events::Field{"transactional_id", &Claim::transactional_id,
+                                    "The owner's transactional id"}};
+  }
+};
+
+// The next offset to be read of one input topic.
+struct InputPosition {
+  std::string topic;
+  std::int64_t next_offset = 0;
+  auto operator<=>(const InputPosition&) const = default;
+  static constexpr auto fields() {
+    return std::tuple{events::Field{"topic", &InputPosition::topic, "Without the prefix"},
+                      events::Field{"next_offset", &InputPosition::next_offset,
+                                    "The next offset to be read", events::at_least(0)}};
+  }
+};
+
+// A piece of a transaction's work, in order: a run of records of one topic, or one timer.
+struct WorkRun {
+  std::optional<std::string> topic;
+  std::optional<std::int64_t> from_offset;  // first record of the run
+  std::optional<std::int64_t> to_offset;    // last record of the run
+  std::optional<std::string> timer;
+  std::optional<std::int64_t> fired_at_ms;  // the time the timer's handler saw
+  static constexpr auto fields() {
+    using E = WorkRun;
+    return std::tuple{
+        events::Field{"topic", &E::topic, "Input topic of the run"},
+        events::Field{"from_offset", &E::from_offset, "First record of the run"},
+        events::Field{"to_offset", &E::to_offset, "Last record of the run"},
+        events::Field{"timer", &E::timer, "Name of the timer that fired"},
+        events::Field{"fired_at_ms", &E::fired_at_ms, "The time its handler saw"}};
+  }
+};
+
+// What one transaction did on one partition: with it a successor knows where to go on, and a shadow
+// replay in which order records and timers met.
+struct CommitRecord {
+  std::vector<InputPosition> positions;  // of every input topic, by name
+  std::vector<WorkRun> work;
+  std::int64_t now_ms = 0;               // the largest broker time seen
+  std::string configuration_version;
+  static constexpr auto fields() {
+    using E = CommitRecord;
+    return std::tuple{
+        events::Field{"positions", &E::positions, "Where every input topic stands"},
+        events::Field{"work", &E::work, "What the transaction did, in order"},
+        events::Field{"now_ms", &E::now_ms, "The largest broker time seen"},
+        events::Field{"configuration_version", &E::configuration_version,
+                      "The configuration it was done under"}};
+  }
+};
+
+// Stored with a partition's state: how far it goes.
+struct StorePosition {
+  std::int64_t changelog_offset = 0;  // the next changelog record to apply
+  std::optional<Claim> claim;
+  std::optional<CommitRecord> commit;  // the last one applied; without its work
+  std::int64_t written_at_ms = 0;      // broker time of the last record applied
+  static constexpr auto fields() {
+    using E = StorePosition;
+    return std::tuple{
+        events::Field{"changelog_offset", &E::changelog_offset, "Next changelog record to apply"},
+        events::Field{"claim", &E::claim, "The last owner's claim"},
+        events::Field{"commit", &E::commit, "The last commit record applied"},
+        events::Field{"written_at_ms", &E::written_at_ms, "Broker time of the last record applied"}};
+  }
+};
+
+}  // namespace voketag::runtime

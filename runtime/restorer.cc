@@ -1,0 +1,351 @@
+#include "runtime/restorer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "events/codec.h"
+
+namespace voketag::runtime {
+namespace {
+
+constexpr std::size_t kRecordsPerPollMax = 10'000;
+constexpr std::size_t kAppliedBytesMax = 1U << 20;
+constexpr int kRetryDelayMs = 20;
+
+// What the group says about a partition's inputs, held against the last commit record.
+enum class Agreement { kEqual, kChangelogBehind, kGroupBehind, kGroupEmpty };
+
+Agreement compare(const std::vector<std::string_view>& topics,
+                  const std::vector<std::optional<std::int64_t>>& group,
+                  const std::optional<CommitRecord>& commit) {
+  std::map<std::string_view, std::int64_t> recorded;
+  if (commit) {
+    for (const auto& position : commit->positions) recorded[position.topic] = position.next_offset;
+  }
+  bool any = false;
+  bool behind = false;
+  bool ahead = false;
+  for (std::size_t i = 0; i < topics.size(); ++i) {
+    if (!group[i]) continue;
+    any = true;
+    const auto found = recorded.find(topics[i]);
+    if (found == recorded.end() || found->second < *group[i]) behind = true;
+    if (found != recorded.end() && found->second > *group[i]) ahead = true;
+  }
+  if (!any) return Agreement::kGroupEmpty;
+  if (ahead) return Agreement::kGroupBehind;
+  return behind ? Agreement::kChangelogBehind : Agreement::kEqual;
+}
+
+}  // namespace
+
+Restorer::Restorer(Log& log, state::Database& database, const processors::Processor& processor,
+                   const Clock& clock, RestorerOptions options)
+    : log_(log),
+      database_(database),
+      processor_(processor),
+      clock_(clock),
+      options_(std::move(options)),
+      changelog_(changelog_topic(processor.name())) {}
+
+Restorer::~Restorer() = default;
+
+void Restorer::request(std::int32_t partition) {
+  {
+    const std::lock_guard lock(exchange_mutex_);
+    requests_.push_back(partition);
+  }
+  requested_.notify_one();
+}
+
+void Restorer::cancel(std::int32_t partition) {
+  const std::lock_guard step_lock(step_mutex_);
+  if (jobs_.erase(partition) > 0 && fetcher_) fetcher_->unassign({changelog_, partition});
+  const std::lock_guard lock(exchange_mutex_);
+  std::erase(requests_, partition);
+  std::erase_if(finished_, [&](const Finished& done) { return done.partition == partition; });
+}
+
+std::vector<Restorer::Finished> Restorer::take_finished() {
+  const std::lock_guard lock(exchange_mutex_);
+  return std::exchange(finished_, {});
+}
+
+bool Restorer::wait_for_work(int timeout_ms) {
+  {
+    const std::lock_guard step_lock(step_mutex_);
+    if (!jobs_.empty()) return true;
+  }
+  std::unique_lock lock(exchange_mutex_);
+  return requested_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                             [&] { return !requests_.empty(); });
+}
+
+void Restorer::accept_requests() {
+  const std::lock_guard lock(exchange_mutex_);
+  if (!requests_.empty()) fenced_.clear();
+  for (const auto partition : std::exchange(requests_, {})) {
+    Job job;
+    job.began_at = clock_.now();
+    jobs_.insert_or_assign(partition, std::move(job));
+  }
+}
+
+events::Status Restorer::step(int timeout_ms) {
+  const std::lock_guard lock(step_mutex_);
+  accept_requests();
+  if (jobs_.empty()) {
+    fetcher_.reset();
+    return {};
+  }
+  if (!fetcher_) {
+    auto opened = log_.open_fetcher(Isolation::kReadCommitted);
+    if (!opened) return tl::unexpected(opened.error());
+    fetcher_ = *std::move(opened);
+  }
+  bool catching_up = false;
+  for (auto next = jobs_.begin(); next != jobs_.end();) {
+    const auto current = next++;
+    auto& [partition, job] = *current;
+    if (clock_.now() < job.next_try_at) continue;
+    if (job.phase == Phase::kOpen) {
+      if (const auto opened = open(partition, job); !opened) return opened;
+    }
+    if (job.phase == Phase::kAgree) {
+      const auto agreed = agree(partition, job);
+      if (!agreed) return tl::unexpected(agreed.error());
+      if (*agreed) {
+        jobs_.erase(current);
+        continue;
+      }
+    }
+    catching_up |= job.phase == Phase::kCatchUp;
+  }
+  // With nothing to read, the wait for records is the wait before the next try.
+  return read_changelog(catching_up ? timeout_ms : std::min(timeout_ms, kRetryDelayMs));
+}
+
+// ---- opening: which part of the changelog is missing --------------------------------------------
+
+events::Status Restorer::open(std::int32_t partition, Job& job) {
+  const auto all = log_.watermarks({changelog_, partition}, Isolation::kReadUncommitted);
+  if (!all) {
+    // The cluster may be away for a while; the members stay, and nothing is decided.
+    job.next_try_at = {clock_.now().ms + kRetryDelayMs * 10};
+    spdlog::warn("restoring {} partition {} waits: {}", processor_.name(), partition,
+                 all.error().message);
+    return {};
+  }
+  job.store = database_.open_partition(processor_.name(), partition);
+  const auto stored = read_store_position(*job.store);
+  std::string reason;
+  if (!stored) {
+    reason = "there is none";
+  } else if (stored->changelog_offset > all->high) {
+    reason = "it is ahead of the changelog, so it belongs to another log";
+  } else if (stored->changelog_offset < all->low) {
+    reason = "the changelog no longer reaches back to it";
+  } else if (stored->written_at_ms > 0 &&
+             clock_.now().ms - stored->written_at_ms > options_.store_age_ms_max &&
+             stored->changelog_offset < all->high) {
+    reason = "it is older than the changelog keeps its tombstones";
+  }
+  if (reason.empty()) {
+    job.position = *stored;
+  } else {
+    if (stored) {
+      spdlog::warn("the state of {} partition {} is rebuilt: {}", processor_.name(), partition,
+                   reason);
+    }
+    if (const auto wiped = job.store->wipe(); !wiped) return wiped;
+    job.position = StorePosition{};
+    job.position.changelog_offset = all->low;
+  }
+  job.reached_offset = job.position.changelog_offset;
+  const auto assigned = fetcher_->assign({changelog_, partition}, job.reached_offset);
+  if (!assigned) return assigned;
+  return set_target(partition, job);
+}
+
+events::Status Restorer::set_target(std::int32_t partition, Job& job) {
+  const auto stable = log_.watermarks({changelog_, partition}, Isolation::kReadCommitted);
+  if (!stable) {
+    job.next_try_at = {clock_.now().ms + kRetryDelayMs * 10};
+    return {};
+  }
+  job.target_offset = stable->high;
+  job.phase = Phase::kCatchUp;
+  if (job.reached_offset >= job.target_offset) return end_of_catch_up(job);
+  return {};
+}
+
+// ---- catching up: every record of the changelog into the store ----------------------------------
+
+events::Status Restorer::read_changelog(int timeout_ms) {
+  if (const auto polled = fetcher_->poll(batch_, timeout_ms, kRecordsPerPollMax); !polled) {
+    return polled;
+  }
+  for (const auto& record : batch_.records) {
+    const auto found = jobs_.find(record.partition);
+    if (found == jobs_.end()) continue;
+    if (const auto applied = apply(found->second, record); !applied) return applied;
+  }
+  for (const auto& end : batch_.ends) {
+    const auto found = jobs_.find(end.partition);
+    if (found == jobs_.end()) continue;
+    found->second.reached_offset = std::max(found->second.reached_offset, end.offset);
+  }
+  for (const auto& lost : batch_.out_of_range) {
+    const auto found = jobs_.find(lost.partition);
+    if (found == jobs_.end()) continue;
+    found->second.phase = Phase::kOpen;  // open() sees the new watermarks and starts over
+  }
+  batch_.clear();
+  for (auto& [partition, job] : jobs_) {
+    if (job.phase != Phase::kCatchUp || job.reached_offset < job.target_offset) continue;
+    if (const auto ended = end_of_catch_up(job); !ended) return ended;
+  }
+  return {};
+}
+
+events::Status Restorer::apply(Job& job, const events::RecordView& record) {
+  if (!record.key || record.offset < job.position.changelog_offset) return {};
+  if (*record.key == kClaimKey) {
+    job.position.claim.reset();
+    if (record.value) {
+      auto claim = events::decode<Claim>(*record.value);
+      if (!claim) return tl::unexpected(claim.error());
+      job.position.claim = *std::move(claim);
+    }
+  } else if (*record.key == kCommitKey) {
+    if (record.value) {
+      auto commit = events::decode<CommitRecord>(*record.value);
+      if (!commit) return tl::unexpected(commit.error());
+      commit->work.clear();
+      job.position.commit = *std::move(commit);
+    }
+  } else {
+    job.store->apply(*record.key, record.value);
+  }
+  ++job.records;
+  job.reached_offset = std::max(job.reached_offset, record.offset + 1);
+  job.position.changelog_offset = record.offset + 1;
+  job.position.written_at_ms = std::max(job.position.written_at_ms, record.timestamp.ms);
+  if (job.store->applied_bytes() < kAppliedBytesMax) return {};
+  return job.store->write_applied(events::encode(job.position));
+}
+
+events::Status Restorer::end_of_catch_up(Job& job) {
+  job.phase = Phase::kAgree;
+  if (job.store->applied_bytes() == 0) return {};
+  return job.store->write_applied(events::encode(job.position));
+}
+
+// ---- agreeing: is this all that was committed? --------------------------------------------------
+
+events::Status Restorer::fence_claim(const Job& job) {
+  if (!job.position.claim) return {};
+  const std::string& id = job.position.claim->transactional_id;
+  if (id == options_.transactional_id || fenced_.contains(id)) return {};
+  const auto began_at = clock_.now();
+  // Initialising the id ends its owner and settles what it left open; the producer has no other use.
+  const auto throwaway = log_.open_producer(id);
+  if (!throwaway) return tl::unexpected(throwaway.error());
+  fenced_.insert(id);
+  spdlog::info("{} fenced {} in {} ms", options_.transactional_id, id,
+               clock_.now().ms - began_at.ms);
+  return {};
+}
+
+events::Result<bool> Restorer::agree(std::int32_t partition, Job& job) {
+  job.next_try_at = {clock_.now().ms + kRetryDelayMs};
+  const auto retry = [&](const std::string& why) -> events::Result<bool> {
+    if (clock_.now().ms - job.began_at.ms > options_.agreement_timeout_ms) {
+      return tl::unexpected(overdue(partition, why));
+    }
+    return false;
+  };
+  if (const auto fenced = fence_claim(job); !fenced) return retry(fenced.error().message);
+
+  const auto topics = processor_.inputs();
+  std::vector<TopicPartition> partitions;
+  for (const auto topic : topics) partitions.push_back({std::string(topic), partition});
+  const auto group = log_.committed(options_.group, partitions);
+  if (!group) return retry(group.error().message);
+  if (group->unstable) return retry("a transaction on its input offsets is not settled");
+
+  switch (compare(topics, group->offsets, job.position.commit)) {
+    case Agreement::kChangelogBehind: {
+      // The markers of one transaction reach its partitions one after the other: read on.
+      if (const auto targeted = set_target(partition, job); !targeted) {
+        return tl::unexpected(targeted.error());
+      }
+      return retry("the changelog ends before the group's committed offsets");
+    }
+    case Agreement::kGroupBehind:
+      return tl::unexpected(events::Error{
+          events::Errc::kConflict,
+          "the offsets of group " + options_.group + " for partition " +
+              std::to_string(partition) +
+              " lie before what the changelog says was done: somebody reset them by hand. "
+              "Processors are replayed with `voketag replay --processor`; set the offsets back to "
+              "those of the last commit record to go on"});
+    case Agreement::kEqual:
+    case Agreement::kGroupEmpty: break;
+  }
+  auto inputs = input_offsets(partition, job);
+  if (!inputs) return retry(inputs.error().message);
+  finish(partition, job, *std::move(inputs));
+  return true;
+}
+
+// Where the group has forgotten its offsets (it was empty for longer than the broker keeps them),
+// the commit record still knows; a topic that neither knows is read from its beginning.
+events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std::int32_t partition,
+                                                                            const Job& job) {
+  std::map<std::string, std::int64_t> offsets;
+  if (job.position.commit) {
+    for (const auto& position : job.position.commit->positions) {
+      offsets[position.topic] = position.next_offset;
+    }
+  }
+  std::map<std::string, std::int64_t> inputs;
+  for (const auto topic : processor_.inputs()) {
+    const std::string name(topic);
+    if (const auto known = offsets.find(name); known != offsets.end()) {
+      inputs[name] = known->second;
+      continue;
+    }
+    const auto marks = log_.watermarks({name, partition}, Isolation::kReadCommitted);
+    if (!marks) return tl::unexpected(marks.error());
+    inputs[name] = marks->low;
+  }
+  return inputs;
+}
+
+void Restorer::finish(std::int32_t partition, Job& job,
+                      std::map<std::string, std::int64_t> inputs) {
+  fetcher_->unassign({changelog_, partition});
+  spdlog::info("{} restored {} partition {}: {} records in {} ms", options_.transactional_id,
+               processor_.name(), partition, job.records, clock_.now().ms - job.began_at.ms);
+  Finished finished;
+  finished.partition = partition;
+  finished.restored.store = std::move(job.store);
+  finished.restored.position = std::move(job.position);
+  finished.restored.inputs = std::move(inputs);
+  const std::lock_guard lock(exchange_mutex_);
+  finished_.push_back(std::move(finished));
+}
+
+events::Error Restorer::overdue(std::int32_t partition, const std::string& what) const {
+  return {events::Errc::kTimeout,
+          "restoring " + std::string(processor_.name()) + " partition " +
+              std::to_string(partition) + " did not end within " +
+              std::to_string(options_.agreement_timeout_ms / 1000) + " s: " + what +
+              "; see `voketag doctor`, and docs/troubleshooting.md"};
+}
+
+}  // namespace voketag::runtime

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "events/error.h"
+#include "processors/processor.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+#include "runtime/task.h"
+#include "state/database.h"
+
+namespace voketag::runtime {
+
+struct RestorerOptions {
+  std::string group;             // consumer group of the processor
+  std::string transactional_id;  // of the worker that restores; its own claims need no fencing
+  // Longer than this without agreement between changelog and group is an error.
+  std::int64_t agreement_timeout_ms = 60'000;
+  // A store that was written longer ago may lack tombstones that the changelog has dropped since.
+  std::int64_t store_age_ms_max = 6LL * 24 * 3600 * 1000;
+};
+
+// Brings partitions of one processor up to the last committed transaction: opens the store, reads
+// the changelog from the store's position to its end, fences whoever left a claim there, and is
+// done when the last commit record equals the group's committed offsets. A store that is missing,
+// unreadable, too old or ahead of the changelog is wiped and rebuilt from its beginning.
+//
+// step() does a bounded piece of work on whichever thread calls it (the worker's own restore
+// thread, or the test driver); request, cancel and take_finished are called by the worker and never
+// wait for a step, but for cancel, which waits for the one that is under way.
+class Restorer {
+ public:
+  Restorer(Log& log, state::Database& database, const processors::Processor& processor,
+           const Clock& clock, RestorerOptions options);
+  ~Restorer();
+  Restorer(const Restorer&) = delete;
+  Restorer& operator=(const Restorer&) = delete;
+
+  void request(std::int32_t partition);
+  // The partition is not wanted any more. Returns when nothing touches its store.
+  void cancel(std::int32_t partition);
+
+  struct Finished {
+    std::int32_t partition = 0;
+    RestoredPartition restored;
+  };
+  std::vector<Finished> take_finished();
+
+  // Waits until something is requested, at most timeout_ms; true: there is work for step().
+  bool wait_for_work(int timeout_ms);
+
+  // Does some work; waits at most timeout_ms for records. An error is one that trying again does
+  // not cure.
+  events::Status step(int timeout_ms);
+
+ private:
+  enum class Phase { kOpen, kCatchUp, kAgree };
+  struct Job {
+    Phase phase = Phase::kOpen;
+    std::unique_ptr<state::PartitionStore> store;
+    StorePosition position;
+    std::int64_t target_offset = 0;  // of the changelog, where this round of catching up ends
+    std::int64_t reached_offset = 0;
+    std::int64_t records = 0;
+    events::Timestamp began_at;
+    events::Timestamp next_try_at;
+  };
+  using Jobs = std::map<std::int32_t, Job>;
+
+  void accept_requests();
+  events::Status open(std::int32_t partition, Job& job);
+  events::Status set_target(std::int32_t partition, Job& job);
+  events::Status read_changelog(int timeout_ms);
+  events::Status apply(Job& job, const events::RecordView& record);
+  events::Status end_of_catch_up(Job& job);
+  // true: the job is done and was moved to finished_.
+  events::Result<bool> agree(std::int32_t partition, Job& job);
+  events::Status fence_claim(const Job& job);
+  events::Result<std::map<std::string, std::int64_t>> input_offsets(std::int32_t partition,
+                                                                    const Job& job);
+  void finish(std::int32_t partition, Job& job, std::map<std::string, std::int64_t> inputs);
+  events::Error overdue(std::int32_t partition, const std::string& what) const;
+
+  Log& log_;
+  state::Database& database_;
+  const processors::Processor& processor_;
+  const Clock& clock_;
+  const RestorerOptions options_;
+  const std::string changelog_;
+
+  mutable std::mutex exchange_mutex_;  // guards what worker and restore thread pass each other
+  std::condition_variable requested_;
+  std::vector<std::int32_t> requests_;
+  std::vector<Finished> finished_;
+
+  std::mutex step_mutex_;  // guards all below; held during a step
+  Jobs jobs_;
+  std::unique_ptr<Fetcher> fetcher_;  // there only while something is being restored
+  FetchBatch batch_;
+  std::set<std::string> fenced_;      // since the last request, so that each id is fenced once
+};
+
+}  // namespace voketag::runtime

@@ -1,0 +1,279 @@
+#include "runtime/task.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstdio>
+#include <stdexcept>
+#include <utility>
+
+#include "events/codec.h"
+#include "events/partitioner.h"
+#include "events/topics.h"
+#include "runtime/dead_letter.h"
+
+// Timers lie in the state under two keys, so that both the next one due and the one of a name are
+// found by one look-up:   timer/<due in ms, 20 digits>/<name>  and  timer-of/<name> -> <20 digits>
+namespace voketag::runtime {
+namespace {
+
+constexpr std::string_view kTimerPrefix = "timer/";
+constexpr std::string_view kTimerOfPrefix = "timer-of/";
+constexpr std::size_t kDueDigits = 20;
+
+std::string due_digits(events::Timestamp due) {
+  char digits[kDueDigits + 1];
+  std::snprintf(digits, sizeof digits, "%020lld",
+                static_cast<long long>(std::max<std::int64_t>(due.ms, 0)));
+  return digits;
+}
+
+std::string timer_key(std::string_view digits, std::string_view name) {
+  return std::string(kTimerPrefix) + std::string(digits) + "/" + std::string(name);
+}
+
+std::string timer_of_key(std::string_view name) {
+  return std::string(kTimerOfPrefix) + std::string(name);
+}
+
+}  // namespace
+
+std::string changelog_topic(std::string_view processor) {
+  return std::string(processor) + "-changelog";
+}
+
+std::optional<StorePosition> read_store_position(const state::PartitionStore& store) {
+  const auto text = store.position();
+  if (!text) return std::nullopt;
+  auto position = events::decode<StorePosition>(*text);
+  if (!position) return std::nullopt;
+  return *std::move(position);
+}
+
+Task::Task(processors::Processor& processor, std::int32_t partition, RestoredPartition restored,
+           std::string configuration_version)
+    : processor_(processor),
+      partition_(partition),
+      source_("/voketag/" + std::string(processor.name())),
+      changelog_topic_(changelog_topic(processor.name())),
+      configuration_version_(std::move(configuration_version)),
+      store_(std::move(restored.store)),
+      position_(std::move(restored.position)),
+      committed_inputs_(std::move(restored.inputs)),
+      open_inputs_(committed_inputs_) {
+  if (position_.commit) committed_now_ = {position_.commit->now_ms};
+  now_ = committed_now_;
+  read_next_timer();
+}
+
+std::optional<std::int64_t> Task::next_offset(std::string_view topic) const {
+  const auto found = open_inputs_.find(std::string(topic));
+  if (found == open_inputs_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::optional<events::Timestamp> Task::next_timer() const { return next_timer_; }
+
+// Runs a handler until it does not throw, or kHandlerAttempts times; returns its last complaint.
+template <class Handler>
+std::optional<std::string> Task::run_handler(Handler&& handler,
+                                             std::vector<events::OutputRecord>& outputs) {
+  std::optional<std::string> complaint;
+  for (int attempt = 1; attempt <= kHandlerAttempts; ++attempt) {
+    attempt_ = Attempt{};
+    store_->mark();
+    try {
+      handler();
+      store_->release_mark();
+      std::move(attempt_.outputs.begin(), attempt_.outputs.end(), std::back_inserter(outputs));
+      attempt_ = Attempt{};
+      if (timers_changed_) read_next_timer();
+      return std::nullopt;
+    } catch (const std::exception& error) {
+      store_->rollback_to_mark();
+      complaint = error.what();
+    }
+  }
+  attempt_ = Attempt{};
+  if (timers_changed_) read_next_timer();
+  return complaint;
+}
+
+void Task::handle(const events::RecordView& record, std::vector<events::OutputRecord>& outputs) {
+  const auto expected = next_offset(record.topic);
+  if (!expected || record.offset < *expected) return;
+  now_ = std::max(now_, record.timestamp);
+  record_ = &record;
+  cause_ = events::read_envelope(record);
+  const auto complaint = run_handler([&] { processor_.on_record(*this, record); }, outputs);
+  record_ = nullptr;
+  if (complaint) {
+    outputs.push_back(make_dead_letter(
+        record, processor_.name(), "handler_failed",
+        "the handler failed " + std::to_string(kHandlerAttempts) + " times: " + *complaint +
+            "; mend the cause, then `voketag dlq retry`"));
+  }
+  note_record(record);
+}
+
+void Task::refuse(const events::RecordView& record, std::string_view reason,
+                  std::string_view detail, std::vector<events::OutputRecord>& outputs) {
+  const auto expected = next_offset(record.topic);
+  if (!expected || record.offset < *expected) return;
+  now_ = std::max(now_, record.timestamp);
+  outputs.push_back(make_dead_letter(record, processor_.name(), reason, detail));
+  note_record(record);
+}
+
+void Task::note_record(const events::RecordView& record) {
+  open_inputs_[std::string(record.topic)] = record.offset + 1;
+  // Offsets between two records of a run (markers, aborted records) belong to nobody.
+  if (!work_.empty() && work_.back().topic && *work_.back().topic == record.topic) {
+    work_.back().to_offset = record.offset;
+    return;
+  }
+  WorkRun run;
+  run.topic = std::string(record.topic);
+  run.from_offset = record.offset;
+  run.to_offset = record.offset;
+  work_.push_back(std::move(run));
+}
+
+bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputRecord>& outputs) {
+  if (!next_timer_ || *next_timer_ > wall_now) return false;
+  const auto key = store_->first_key(kTimerPrefix);
+  assert(key && key->size() > kTimerPrefix.size() + kDueDigits);
+  const std::string digits = key->substr(kTimerPrefix.size(), kDueDigits);
+  const std::string name = key->substr(kTimerPrefix.size() + kDueDigits + 1);
+
+  now_ = std::max(now_, *next_timer_);
+  cause_ = events::Envelope{};
+  cause_.id = "timer/" + std::string(processor_.name()) + "/" + std::to_string(partition_) + "/" +
+              name + "/" + digits;
+  cause_.source = source_;
+  cause_.time = now_;
+  WorkRun run;
+  run.timer = name;
+  run.fired_at_ms = now_.ms;
+  work_.push_back(std::move(run));
+
+  const auto complaint = run_handler(
+      [&] {
+        store_->erase(*key);
+        store_->erase(timer_of_key(name));
+        timers_changed_ = true;
+        processor_.on_timer(*this, name);
+      },
+      outputs);
+  // A timer has no record to set aside. Its handler works on state that records led to, so a throw
+  // is a fault of the program, and going on without the timer would lose work in silence.
+  if (complaint) {
+    throw std::runtime_error("the timer " + name + " of " + std::string(processor_.name()) +
+                             " failed " + std::to_string(kHandlerAttempts) +
+                             " times: " + *complaint + "; please report it");
+  }
+  return true;
+}
+
+std::vector<events::OutputRecord> Task::changelog_records() const {
+  std::vector<events::OutputRecord> records;
+  auto add = [&](std::string_view key, std::optional<std::string> value) {
+    events::OutputRecord record;
+    record.topic = changelog_topic_;
+    record.partition = partition_;
+    record.key = std::string(key);
+    record.value = std::move(value);
+    records.push_back(std::move(record));
+  };
+  store_->for_each_change([&](std::string_view key, std::optional<std::string_view> value) {
+    add(key, value ? std::optional<std::string>(*value) : std::nullopt);
+  });
+  add(kCommitKey, events::encode(commit_record()));
+  return records;
+}
+
+CommitRecord Task::commit_record() const {
+  CommitRecord record;
+  for (const auto& [topic, next_offset] : open_inputs_) {
+    record.positions.push_back({topic, next_offset});
+  }
+  record.work = work_;
+  record.now_ms = now_.ms;
+  record.configuration_version = configuration_version_;
+  return record;
+}
+
+events::Status Task::committed(std::optional<std::int64_t> changelog_offset) {
+  if (changelog_offset) position_.changelog_offset = *changelog_offset + 1;
+  position_.commit = commit_record();
+  position_.commit->work.clear();
+  position_.written_at_ms = now_.ms;
+  work_.clear();
+  committed_inputs_ = open_inputs_;
+  committed_now_ = now_;
+  return store_->write_overlay(events::encode(position_));
+}
+
+void Task::rewind() {
+  store_->drop_overlay();
+  work_.clear();
+  open_inputs_ = committed_inputs_;
+  now_ = committed_now_;
+  read_next_timer();
+}
+
+// ---- what a handler may do --------------------------------------------------------------------
+
+void Task::emit_json(std::string_view topic, std::string_view key, std::string json) {
+  if (json.size() > static_cast<std::size_t>(events::kInputBytesMax)) {
+    throw std::length_error("an event of " + std::to_string(json.size()) + " bytes for " +
+                            std::string(topic) + " is larger than the " +
+                            std::to_string(events::kInputBytesMax) + " that a topic takes");
+  }
+  const auto envelope = events::derive_envelope(cause_, source_, topic, attempt_.ordinal++, now_);
+  events::OutputRecord record;
+  record.topic = std::string(topic);
+  record.partition = events::partition_for(key);
+  record.key = std::string(key);
+  record.value = std::move(json);
+  record.headers = events::to_headers(envelope);
+  attempt_.outputs.push_back(std::move(record));
+}
+
+void Task::set_timer(std::string_view name, events::Timestamp due) {
+  const std::string digits = due_digits(due);
+  const std::string of_key = timer_of_key(name);
+  if (const auto previous = store_->get(of_key)) {
+    if (*previous == digits) return;
+    store_->erase(timer_key(*previous, name));
+  }
+  store_->put(of_key, digits);
+  store_->put(timer_key(digits, name), "");
+  timers_changed_ = true;
+}
+
+void Task::cancel_timer(std::string_view name) {
+  const std::string of_key = timer_of_key(name);
+  const auto previous = store_->get(of_key);
+  if (!previous) return;
+  store_->erase(timer_key(*previous, name));
+  store_->erase(of_key);
+  timers_changed_ = true;
+}
+
+void Task::dead_letter(std::string_view reason, std::string_view detail) {
+  if (record_ == nullptr) {
+    throw std::logic_error("a timer has no record to send to the dead letters");
+  }
+  attempt_.outputs.push_back(make_dead_letter(*record_, processor_.name(), reason, detail));
+}
+
+void Task::read_next_timer() {
+  const auto key = store_->first_key(kTimerPrefix);
+  timers_changed_ = false;
+  next_timer_.reset();
+  if (!key) return;
+  next_timer_ = events::Timestamp{
+      std::stoll(key->substr(kTimerPrefix.size(), kDueDigits))};
+}
+
+}  // namespace voketag::runtime

@@ -1,0 +1,439 @@
+#include "runtime/worker.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "events/codec.h"
+
+namespace voketag::runtime {
+namespace {
+
+constexpr int kTimersPerStepMax = 1000;
+constexpr int kReleaseAttempts = 2;
+constexpr std::int64_t kReconnectDelayMs = 1000;
+// So many take-overs within so long are no take-overs: somebody else uses the same name.
+constexpr std::size_t kFencedMax = 3;
+constexpr std::int64_t kFencedWindowMs = 60'000;
+// While partitions are being restored the worker looks often whether one is ready.
+constexpr int kRestoringWaitMs = 5;
+
+bool may_pass(const events::Error& error) {
+  return error.code == events::Errc::kUnavailable || error.code == events::Errc::kTimeout;
+}
+
+std::size_t bytes_of(const events::OutputRecord& record) {
+  return (record.value ? record.value->size() : 0) + (record.key ? record.key->size() : 0);
+}
+
+}  // namespace
+
+Worker::Worker(Log& log, state::Database& database, processors::Processor& processor,
+               const Clock& clock, WorkerOptions options)
+    : log_(log),
+      processor_(processor),
+      clock_(clock),
+      options_(std::move(options)),
+      changelog_(changelog_topic(processor.name())),
+      inputs_(processor.inputs()),
+      restorer_(log, database, processor, clock,
+                RestorerOptions{options_.group, options_.transactional_id}) {}
+
+Worker::~Worker() = default;
+
+std::vector<std::int32_t> Worker::active_partitions() const {
+  std::vector<std::int32_t> partitions;
+  for (const auto& [partition, task] : tasks_) partitions.push_back(partition);
+  return partitions;
+}
+
+// ---- one round ----------------------------------------------------------------------------------
+
+events::Status Worker::step(int timeout_ms) {
+  if (!connected()) {
+    if (clock_.now() < reconnect_at_) return {};
+    if (const auto status = ensure_connected(); !status) {
+      return may_pass(status.error()) ? reconnect_later(status.error()) : status;
+    }
+  }
+  callback_status_ = {};
+  const auto polled = membership_->poll(*this);
+  retired_membership_.reset();
+  if (!polled && connected()) return reconnect_later(polled.error());
+  if (!callback_status_) return callback_status_;
+  if (!connected()) return {};
+
+  collect_restored();
+  if (!unclaimed_.empty()) {
+    if (const auto claimed = claim_partitions(); !claimed || !connected()) return claimed;
+  }
+  if (const auto processed = process_records(wait_for_records_ms(timeout_ms)); !processed) {
+    return processed;
+  }
+  if (!connected()) return {};
+  if (const auto fired = fire_timers(); !fired) return fired;
+  if (connected() && commit_is_due()) return commit();
+  return {};
+}
+
+events::Status Worker::stop() {
+  if (!connected()) return {};
+  callback_status_ = {};
+  membership_->leave(*this);
+  drop_everything();
+  retired_membership_.reset();
+  return callback_status_;
+}
+
+events::Status Worker::ensure_connected() {
+  if (!options_.crash_marker_file.empty()) {
+    auto marker = CrashMarker::open(options_.crash_marker_file);
+    if (!marker) return tl::unexpected(marker.error());
+    crash_marker_ = *std::move(marker);
+  }
+  if (!producer_) {
+    auto producer = log_.open_producer(options_.transactional_id);
+    if (!producer) return tl::unexpected(producer.error());
+    producer_ = *std::move(producer);
+  }
+  if (!fetcher_) {
+    auto fetcher = log_.open_fetcher(Isolation::kReadCommitted);
+    if (!fetcher) return tl::unexpected(fetcher.error());
+    fetcher_ = *std::move(fetcher);
+  }
+  auto membership = log_.join(options_.group, inputs_.front());
+  if (!membership) return tl::unexpected(membership.error());
+  membership_ = *std::move(membership);
+  return {};
+}
+
+events::Status Worker::reconnect_later(const events::Error& error) {
+  spdlog::warn("{} starts over in {} ms: {}", options_.transactional_id, kReconnectDelayMs,
+               error.message);
+  drop_everything();
+  reconnect_at_ = {clock_.now().ms + kReconnectDelayMs};
+  return {};
+}
+
+// Forgets everything that was not committed, and the connections with it.
+void Worker::drop_everything() {
+  for (const auto partition : restoring_) restorer_.cancel(partition);
+  restoring_.clear();
+  unclaimed_.clear();
+  tasks_.clear();
+  batch_.clear();
+  batch_void_ = true;
+  in_transaction_ = false;
+  // This may run within a callback of the membership itself.
+  retired_membership_ = std::move(membership_);
+  fetcher_.reset();
+  producer_.reset();
+}
+
+// ---- partitions come and go ---------------------------------------------------------------------
+
+void Worker::on_assigned(std::span<const std::int32_t> partitions) {
+  assigned_once_ = true;
+  for (const auto partition : partitions) request_restore(partition);
+}
+
+void Worker::on_revoked(std::span<const std::int32_t> partitions) {
+  std::vector<std::int32_t> active;
+  for (const auto partition : partitions) {
+    if (tasks_.contains(partition)) active.push_back(partition);
+  }
+  if (!active.empty() || in_transaction_) {
+    // A claim that stays behind costs this worker its producer when the successor fences it.
+    for (int attempt = 1; attempt <= kReleaseAttempts; ++attempt) {
+      const std::size_t rolled_back_before = rolled_back_;
+      callback_status_ = commit(active);
+      if (!callback_status_ || !connected() || rolled_back_ == rolled_back_before) break;
+    }
+  }
+  for (const auto partition : partitions) drop_task(partition);
+}
+
+void Worker::on_lost(std::span<const std::int32_t> partitions) {
+  spdlog::warn("{} lost {} partitions: it did not reach the group in time",
+               options_.transactional_id, partitions.size());
+  if (in_transaction_) callback_status_ = abort("the partitions were lost");
+  for (const auto partition : partitions) drop_task(partition);
+}
+
+void Worker::request_restore(std::int32_t partition) {
+  restorer_.request(partition);
+  restoring_.insert(partition);
+}
+
+void Worker::drop_task(std::int32_t partition) {
+  if (restoring_.erase(partition) > 0) restorer_.cancel(partition);
+  unclaimed_.erase(partition);
+  if (tasks_.erase(partition) == 0 || !fetcher_) return;
+  for (const auto topic : inputs_) fetcher_->unassign({std::string(topic), partition});
+}
+
+void Worker::collect_restored() {
+  if (restoring_.empty()) return;
+  for (auto& finished : restorer_.take_finished()) {
+    if (restoring_.erase(finished.partition) == 0) continue;
+    unclaimed_[finished.partition] =
+        std::make_unique<Task>(processor_, finished.partition, std::move(finished.restored),
+                               options_.configuration_version);
+  }
+}
+
+// The first transaction of an owner says who it is; only then does it touch input offsets. Whoever
+// comes after a crash therefore knows whom to fence.
+events::Status Worker::claim_partitions() {
+  if (in_transaction_) {
+    if (const auto status = commit(); !status || !connected()) return status;
+  }
+  const Claim claim{options_.transactional_id};
+  const std::string claim_json = events::encode(claim);
+  if (const auto began = open_transaction(); !began) return abort(began.error().message);
+  for (const auto& [partition, task] : unclaimed_) {
+    events::OutputRecord record;
+    record.topic = changelog_;
+    record.partition = partition;
+    record.key = std::string(kClaimKey);
+    record.value = claim_json;
+    if (const auto sent = producer_->send(record); !sent) return abort(sent.error().message);
+  }
+  const CommitResult result = producer_->commit({}, *membership_);
+  in_transaction_ = false;
+  if (result.outcome != CommitOutcome::kCommitted) return settle(result);
+  for (auto& [partition, task] : unclaimed_) {
+    task->claimed(claim);
+    if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
+    tasks_[partition] = std::move(task);
+  }
+  unclaimed_.clear();
+  return {};
+}
+
+events::Status Worker::fetch_from_committed(const Task& task) {
+  for (const auto& [topic, next_offset] : task.committed_inputs()) {
+    const auto status = fetcher_->assign({topic, task.partition()}, next_offset);
+    if (!status) return status;
+  }
+  return {};
+}
+
+// ---- records and timers -------------------------------------------------------------------------
+
+Task* Worker::find_task(std::int32_t partition) {
+  const auto found = tasks_.find(partition);
+  return found == tasks_.end() ? nullptr : found->second.get();
+}
+
+int Worker::wait_for_records_ms(int timeout_ms) const {
+  if (in_transaction_) return 0;
+  int wait_ms = restoring_.empty() ? timeout_ms : std::min(timeout_ms, kRestoringWaitMs);
+  const std::int64_t now_ms = clock_.now().ms;
+  for (const auto& [partition, task] : tasks_) {
+    const auto due = task->next_timer();
+    if (!due) continue;
+    const std::int64_t until_due_ms = std::max<std::int64_t>(due->ms - now_ms, 0);
+    wait_ms = static_cast<int>(std::min<std::int64_t>(wait_ms, until_due_ms));
+  }
+  return wait_ms;
+}
+
+events::Status Worker::process_records(int timeout_ms) {
+  batch_void_ = false;
+  const auto polled = fetcher_->poll(batch_, timeout_ms, options_.records_per_poll_max);
+  if (!polled) return reconnect_later(polled.error());
+  drained_ = batch_.records.empty();
+  for (const auto& lost : batch_.out_of_range) {
+    if (find_task(lost.partition) == nullptr) continue;
+    return events::fail(
+        events::Errc::kCorrupt,
+        "input " + lost.topic + " partition " + std::to_string(lost.partition) + " offset " +
+            std::to_string(lost.offset) + " of " + std::string(processor_.name()) +
+            " is no longer in the log: records were deleted before they were processed. Nothing "
+            "is skipped in silence: restore the topic, or set the group's offset by hand");
+  }
+  for (const auto& record : batch_.records) {
+    if (const auto status = process(record); !status) return status;
+    if (batch_void_) break;
+    if (commit_is_due()) {
+      if (const auto status = commit(); !status) return status;
+      if (batch_void_) break;
+    }
+  }
+  return {};
+}
+
+events::Status Worker::process(const events::RecordView& record) {
+  Task* const task = find_task(record.partition);
+  if (task == nullptr) return {};
+  if (const auto began = open_transaction(); !began) return abort(began.error().message);
+  outputs_.clear();
+  if (crash_marker_.is_deadly(record.topic, record.partition, record.offset)) {
+    task->refuse(record, "killed_the_process",
+                 "the process died " + std::to_string(CrashMarker::kDeathsMax) +
+                     " times while it handled this record; mend the cause, then `voketag dlq retry`",
+                 outputs_);
+  }
+  crash_marker_.enter(record.topic, record.partition, record.offset);
+  task->handle(record, outputs_);
+  crash_marker_.leave();
+  return send_outputs();
+}
+
+events::Status Worker::fire_timers() {
+  const events::Timestamp wall_now = clock_.now();
+  batch_void_ = false;
+  int budget = kTimersPerStepMax;
+  for (const auto& [partition, task] : tasks_) {
+    while (budget-- > 0 && task->next_timer() && *task->next_timer() <= wall_now) {
+      if (const auto began = open_transaction(); !began) return abort(began.error().message);
+      outputs_.clear();
+      task->fire_timer(wall_now, outputs_);
+      if (const auto sent = send_outputs(); !sent) return sent;
+      if (batch_void_) return {};
+    }
+  }
+  return {};
+}
+
+events::Status Worker::send_outputs() {
+  for (const auto& record : outputs_) {
+    transaction_bytes_ += bytes_of(record);
+    if (const auto sent = producer_->send(record); !sent) return abort(sent.error().message);
+  }
+  return {};
+}
+
+// ---- the transaction ----------------------------------------------------------------------------
+
+events::Status Worker::open_transaction() {
+  if (in_transaction_) return {};
+  if (const auto began = producer_->begin(); !began) return began;
+  in_transaction_ = true;
+  transaction_began_at_ = clock_.now();
+  transaction_bytes_ = 0;
+  return {};
+}
+
+bool Worker::commit_is_due() const {
+  if (!in_transaction_) return false;
+  return drained_ || transaction_bytes_ >= options_.transaction_bytes_max ||
+         clock_.now().ms - transaction_began_at_.ms >= options_.commit_interval_ms;
+}
+
+std::vector<TopicPartitionOffset> Worker::open_positions() const {
+  std::vector<TopicPartitionOffset> positions;
+  for (const auto& [partition, task] : tasks_) {
+    if (!task->touched()) continue;
+    for (const auto& [topic, next_offset] : task->open_inputs()) {
+      positions.push_back({topic, partition, next_offset});
+    }
+  }
+  return positions;
+}
+
+events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
+  for (const auto& [partition, task] : tasks_) {
+    if (!task->touched()) continue;
+    for (const auto& record : task->changelog_records()) {
+      if (const auto sent = producer_->send(record); !sent) return sent;
+    }
+  }
+  for (const auto partition : released) {
+    events::OutputRecord tombstone;
+    tombstone.topic = changelog_;
+    tombstone.partition = partition;
+    tombstone.key = std::string(kClaimKey);
+    if (const auto sent = producer_->send(tombstone); !sent) return sent;
+  }
+  return {};
+}
+
+events::Status Worker::commit(std::span<const std::int32_t> released) {
+  if (const auto began = open_transaction(); !began) return abort(began.error().message);
+  if (const auto sent = send_changelogs(released); !sent) return abort(sent.error().message);
+  const CommitResult result = producer_->commit(open_positions(), *membership_);
+  in_transaction_ = false;
+  return settle(result);
+}
+
+events::Status Worker::abort(const std::string& why) {
+  spdlog::warn("{} aborts its transaction: {}", options_.transactional_id, why);
+  const CommitResult result = producer_->abort();
+  in_transaction_ = false;
+  return settle(result);
+}
+
+// What becomes of the work once it is known what became of the transaction.
+events::Status Worker::settle(const CommitResult& result) {
+  if (result.outcome != CommitOutcome::kCommitted) {
+    spdlog::warn("{}: {}", options_.transactional_id, result.detail);
+  }
+  switch (result.outcome) {
+    case CommitOutcome::kCommitted: return keep_work();
+    case CommitOutcome::kAborted: return roll_back();
+    case CommitOutcome::kFenced: return fenced(result.detail);
+    case CommitOutcome::kFatal:
+    case CommitOutcome::kUnknown: break;
+  }
+  producer_.reset();
+  auto producer = log_.open_producer(options_.transactional_id);
+  if (!producer) return reconnect_later(producer.error());
+  producer_ = *std::move(producer);
+  return result.outcome == CommitOutcome::kFatal ? roll_back() : restore_touched();
+}
+
+events::Status Worker::keep_work() {
+  for (const auto& [partition, task] : tasks_) {
+    if (!task->touched()) continue;
+    const auto status = task->committed(producer_->last_offset({changelog_, partition}));
+    if (!status) return status;
+  }
+  return {};
+}
+
+events::Status Worker::roll_back() {
+  ++rolled_back_;
+  batch_void_ = true;
+  for (const auto& [partition, task] : tasks_) {
+    if (!task->touched()) continue;
+    task->rewind();
+    if (const auto status = fetch_from_committed(*task); !status) return status;
+  }
+  return {};
+}
+
+// The log alone knows whether the transaction took effect: read it back, as after a crash.
+events::Status Worker::restore_touched() {
+  ++rolled_back_;
+  batch_void_ = true;
+  std::vector<std::int32_t> touched;
+  for (const auto& [partition, task] : tasks_) {
+    if (task->touched()) touched.push_back(partition);
+  }
+  for (const auto partition : touched) {
+    drop_task(partition);
+    request_restore(partition);
+  }
+  return {};
+}
+
+events::Status Worker::fenced(const std::string& detail) {
+  const events::Timestamp now = clock_.now();
+  std::erase_if(fenced_at_,
+                [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
+  fenced_at_.push_back(now);
+  if (fenced_at_.size() >= kFencedMax) {
+    return events::fail(events::Errc::kFenced,
+                        options_.transactional_id + " was taken over " +
+                            std::to_string(kFencedMax) + " times within a minute (" + detail +
+                            "): another process runs with the same VOKETAG_INSTANCE. Give each its "
+                            "own name");
+  }
+  return reconnect_later({events::Errc::kFenced, "another owner has taken over: " + detail});
+}
+
+}  // namespace voketag::runtime

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <rocksdb/db.h>
+#include <rocksdb/utilities/write_batch_with_index.h>
+#include <rocksdb/write_buffer_manager.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "state/database.h"
+#include "state/partition_store.h"
+
+// Shared by database.cc and partition_store.cc; RocksDB is named nowhere else.
+namespace voketag::state {
+
+struct Database::Implementation {
+  std::filesystem::path directory;
+  std::shared_ptr<rocksdb::WriteBufferManager> write_buffer_manager;
+  std::unique_ptr<rocksdb::DB> db;
+  bool began_anew = false;
+};
+
+struct PartitionStore::Implementation {
+  Implementation(Database::Implementation& database_in, std::string_view processor,
+                 std::int32_t partition);
+
+  std::string full_key(std::string_view key) const {
+    std::string full;
+    full.reserve(prefix.size() + key.size());
+    full.append(prefix).append(key);
+    return full;
+  }
+
+  Database::Implementation& database;
+  std::string name;          // "<processor>/<partition>", for messages
+  std::string prefix;        // of every key of this partition, the position's too
+  std::string prefix_end;    // the first key after all of them
+  std::string position_key;
+  rocksdb::WriteBatchWithIndex overlay;
+  rocksdb::WriteBatch applied;
+};
+
+}  // namespace voketag::state
