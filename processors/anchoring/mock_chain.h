@@ -25,7 +25,7 @@ struct MockChainConfig {
 // A chain that is simulated, for development and tests: no network, no key, no fee. Everything it
 // yields says `network: mock` and chain id 0, and follows from its inputs:
 //
-//    block number    block time / block_time_ms, or the nonce + 1 where block_time_ms is 0
+//    block number    block time / block_time_ms, or a count from 1 where block_time_ms is 0
 //    transaction id  0x SHA-256("voketag-mock-transaction" | nonce, 8 bytes big-endian | calldata)
 //    block hash      0x SHA-256("voketag-mock-block" | block number, 8 bytes big-endian)
 //    gas used        21,000 and the calldata's floor price of EIP-7623 (10 a zero byte, 40 another)

@@ -16,6 +16,9 @@ namespace voketag::processors {
 // Tokens of one chunk are one record of at most 6 MiB, at 49 bytes each.
 inline constexpr std::int64_t kChunkSizeMax = 65'536;
 
+// The greatest serial that a batch may begin with, as batch-requested has it.
+inline constexpr std::int64_t kFirstSerialMax = 1'000'000'000'000;
+
 constexpr bool is_chunk_size(std::int64_t chunk_size) {
   return chunk_size >= 1 && chunk_size <= kChunkSizeMax &&
          std::has_single_bit(static_cast<std::uint64_t>(chunk_size));
