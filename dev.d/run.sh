@@ -51,14 +51,16 @@ start_voketag() {
 }
 
 sample_batch() {
-  local dir batch token
+  local dir batch token started_ms
   dir=$(stack_dir run)
+  started_ms=$(now_ms)
   batch=$("$voketag" batch request --count 1000 --name "sample" --json | jq -re .batch_id) ||
     fail "The sample batch could not be requested."
   if ! "$voketag" batch wait "$batch" --timeout 120; then
     show_log "$dir/voketag.log"
     fail "The sample batch $batch was not completed." "$voketag doctor says what is wrong."
   fi
+  outcome ok "$green" $(($(now_ms) - started_ms)) "make and anchor a sample batch of 1,000 products"
   token=$(psql -AtX "$VOKETAG_POSTGRES" -c \
     "SELECT token FROM products WHERE batch_id = '$batch' ORDER BY serial LIMIT 1")
   introduce "$batch" "$token"
@@ -68,7 +70,7 @@ introduce() {
   local batch=$1 token=$2
   cat <<TEXT
 
-${bold}1,000 products are made and anchored.${plain}  (the mock chain, unless BLOCKCHAIN_RPC_URL names one)
+${bold}VokeTag is up.${plain} 1,000 products are made, and anchored on ${BLOCKCHAIN_RPC_URL:-the mock chain}.
 
   a product    $VERIFICATION_URL_BASE/r/$token
   the batch    $batch

@@ -90,7 +90,7 @@ attempt() {
   : >"$log"
   started_ms=$(now_ms)
   if [[ $on_terminal ]]; then
-    ticker "$title" "$log" "$started_ms" &
+    ticker "$title" "$log" "$started_ms" 2>/dev/null &
     ticker_id=$!
   fi
   # A process group of its own: what the command leaves behind, or all of it on Ctrl-C, can be ended.
