@@ -1,0 +1,207 @@
+#include "connectors/kafka/control.h"
+
+#include <array>
+#include <thread>
+
+namespace voketag::kafka {
+namespace {
+
+using events::Result;
+using runtime::GroupOffsets;
+using runtime::Isolation;
+using runtime::TopicPartition;
+using runtime::Watermarks;
+
+constexpr int kAskAgainMs = 50;
+
+using AdminOptions =
+    std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
+using OffsetsRequest = std::unique_ptr<rd_kafka_ListConsumerGroupOffsets_t,
+                                       Destroy<rd_kafka_ListConsumerGroupOffsets_destroy>>;
+
+// Partition errors of an otherwise successful answer, as the answer to the caller.
+struct PartitionFailure {
+  rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+  std::string where;
+};
+
+std::string name_of(const Client& client, const TopicPartition& partition) {
+  return client.full_topic(partition.topic) + " [" + std::to_string(partition.partition) + "]";
+}
+
+PartitionFailure read_offsets(const rd_kafka_topic_partition_list_t& answered, const Client& client,
+                              std::span<const TopicPartition> asked, GroupOffsets& result) {
+  result = GroupOffsets{};
+  for (const TopicPartition& partition : asked) {
+    const auto* element = rd_kafka_topic_partition_list_find(
+        &answered, client.full_topic(partition.topic).c_str(), partition.partition);
+    if (element == nullptr) {
+      result.offsets.emplace_back();
+      continue;
+    }
+    if (element->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
+      result.unstable = true;
+    } else if (element->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return {element->err, name_of(client, partition)};
+    }
+    if (element->err == RD_KAFKA_RESP_ERR_NO_ERROR && element->offset >= 0) {
+      result.offsets.emplace_back(element->offset);
+    } else {
+      result.offsets.emplace_back();
+    }
+  }
+  return {};
+}
+
+PartitionList list_of(const Client& client, std::span<const TopicPartition> partitions) {
+  PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(partitions.size())));
+  for (const TopicPartition& partition : partitions) {
+    rd_kafka_topic_partition_list_add(list.get(), client.full_topic(partition.topic).c_str(),
+                                      partition.partition);
+  }
+  return list;
+}
+
+void wait_before_asking_again(const Deadline& deadline) {
+  std::this_thread::sleep_for(
+      std::chrono::milliseconds(std::min(kAskAgainMs, deadline.remaining_ms())));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Control>> Control::open(const KafkaOptions& options) {
+  Client::Settings settings;
+  settings.purpose = "control";
+  auto client = Client::open(options, std::move(settings));
+  if (!client) return tl::unexpected(client.error());
+  return std::shared_ptr<Control>(new Control(std::move(*client)));
+}
+
+Result<Event> Control::ask(
+    rd_kafka_admin_op_t operation, std::string_view what,
+    const std::function<void(rd_kafka_AdminOptions_t*)>& configure,
+    const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& request) {
+  const Deadline deadline(client_->options().request_timeout_ms);
+  while (true) {
+    const AdminOptions options(rd_kafka_AdminOptions_new(client_->get(), operation));
+    std::array<char, 256> reason{};
+    rd_kafka_AdminOptions_set_request_timeout(options.get(),
+                                              std::max(1, deadline.remaining_ms()), reason.data(),
+                                              reason.size());
+    if (configure) configure(options.get());
+    const Queue answers(rd_kafka_queue_new(client_->get()));
+    request(options.get(), answers.get());
+    // librdkafka answers each request within its timeout; the second on top is for its thread.
+    Event event(rd_kafka_queue_poll(answers.get(), deadline.remaining_ms() + 1000));
+    const auto code =
+        event == nullptr ? RD_KAFKA_RESP_ERR__TIMED_OUT : rd_kafka_event_error(event.get());
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return event;
+    if (!passing(code) || deadline.passed()) {
+      const char* text = event == nullptr ? nullptr : rd_kafka_event_error_string(event.get());
+      return tl::unexpected(client_->error(code, what, text == nullptr ? "" : text));
+    }
+    wait_before_asking_again(deadline);
+  }
+}
+
+Result<GroupOffsets> Control::committed(std::string_view group,
+                                        std::span<const TopicPartition> partitions) {
+  const std::string group_name(group);
+  const std::string what = "asking for the offsets of group " + group_name;
+  const PartitionList list = list_of(*client_, partitions);
+  const Deadline deadline(client_->options().request_timeout_ms);
+  while (true) {
+    OffsetsRequest request(rd_kafka_ListConsumerGroupOffsets_new(group_name.c_str(), list.get()));
+    auto event = ask(
+        RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, what,
+        [](rd_kafka_AdminOptions_t* options) {
+          const ErrorObject error(rd_kafka_AdminOptions_set_require_stable_offsets(options, 1));
+        },
+        [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
+          rd_kafka_ListConsumerGroupOffsets_t* requests = request.get();
+          rd_kafka_ListConsumerGroupOffsets(client_->get(), &requests, 1, options, answers);
+        });
+    if (!event) return tl::unexpected(event.error());
+    std::size_t count = 0;
+    const auto* answer = rd_kafka_event_ListConsumerGroupOffsets_result(event->get());
+    const auto** groups = rd_kafka_ListConsumerGroupOffsets_result_groups(answer, &count);
+    if (count != 1) return tl::unexpected(client_->error(RD_KAFKA_RESP_ERR__BAD_MSG, what));
+    PartitionFailure failure;
+    GroupOffsets result;
+    if (const auto* error = rd_kafka_group_result_error(groups[0]); error != nullptr) {
+      failure.code = rd_kafka_error_code(error);
+    } else {
+      failure = read_offsets(*rd_kafka_group_result_partitions(groups[0]), *client_, partitions,
+                             result);
+    }
+    if (failure.code == RD_KAFKA_RESP_ERR_NO_ERROR) return result;
+    if (!passing(failure.code) || deadline.passed()) {
+      return tl::unexpected(client_->error(failure.code, what + " " + failure.where));
+    }
+    wait_before_asking_again(deadline);
+  }
+}
+
+Result<Watermarks> Control::watermarks(const TopicPartition& partition, Isolation isolation) {
+  const Deadline deadline(client_->options().request_timeout_ms);
+#if RD_KAFKA_VERSION >= 0x020300ff
+  const auto low = list_offset(partition, RD_KAFKA_OFFSET_SPEC_EARLIEST, isolation, deadline);
+  if (!low) return tl::unexpected(low.error());
+  const auto high = list_offset(partition, RD_KAFKA_OFFSET_SPEC_LATEST, isolation, deadline);
+  if (!high) return tl::unexpected(high.error());
+  return Watermarks{.low = *low, .high = *high};
+#else
+  // The library cannot be told the isolation of one question: a client of its own asks it.
+  Client::Settings settings;
+  settings.consumer = true;
+  settings.purpose = "watermarks";
+  settings.throwaway = true;
+  settings.fixed = {{"isolation.level", isolation == Isolation::kReadCommitted
+                                            ? "read_committed"
+                                            : "read_uncommitted"}};
+  auto asking = Client::open(client_->options(), std::move(settings));
+  if (!asking) return tl::unexpected(asking.error());
+  Watermarks result;
+  const auto code = rd_kafka_query_watermark_offsets(
+      (*asking)->get(), client_->full_topic(partition.topic).c_str(), partition.partition,
+      &result.low, &result.high, deadline.remaining_ms());
+  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return result;
+  return tl::unexpected(
+      (*asking)->error(code, "asking for the watermarks of " + name_of(*client_, partition)));
+#endif
+}
+
+#if RD_KAFKA_VERSION >= 0x020300ff
+Result<std::int64_t> Control::list_offset(const TopicPartition& partition, std::int64_t which,
+                                          Isolation isolation, const Deadline& deadline) {
+  const std::string what = "asking for the watermarks of " + name_of(*client_, partition);
+  const PartitionList list = list_of(*client_, std::span(&partition, 1));
+  list->elems[0].offset = which;
+  while (true) {
+    auto event = ask(
+        RD_KAFKA_ADMIN_OP_LISTOFFSETS, what,
+        [&](rd_kafka_AdminOptions_t* options) {
+          const ErrorObject error(rd_kafka_AdminOptions_set_isolation_level(
+              options, isolation == Isolation::kReadCommitted
+                           ? RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED
+                           : RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED));
+        },
+        [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
+          rd_kafka_ListOffsets(client_->get(), list.get(), options, answers);
+        });
+    if (!event) return tl::unexpected(event.error());
+    std::size_t count = 0;
+    const auto** infos = rd_kafka_ListOffsets_result_infos(
+        rd_kafka_event_ListOffsets_result(event->get()), &count);
+    if (count != 1) return tl::unexpected(client_->error(RD_KAFKA_RESP_ERR__BAD_MSG, what));
+    const auto* answer = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[0]);
+    if (answer->err == RD_KAFKA_RESP_ERR_NO_ERROR) return answer->offset;
+    if (!passing(answer->err) || deadline.passed()) {
+      return tl::unexpected(client_->error(answer->err, what));
+    }
+    wait_before_asking_again(deadline);
+  }
+}
+#endif
+
+}  // namespace voketag::kafka

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "connectors/kafka/client.h"
+#include "runtime/log.h"
+
+namespace voketag::kafka {
+
+// Questions to the cluster about groups and offsets, over one long-lived client. Thread-safe: each
+// call has an answer queue of its own. Passing errors are asked again until request_timeout_ms.
+class Control {
+ public:
+  static events::Result<std::shared_ptr<Control>> open(const KafkaOptions& options);
+
+  Client& client() { return *client_; }
+
+  // As Log::committed. Answers at once when the offsets are unstable.
+  events::Result<runtime::GroupOffsets> committed(
+      std::string_view group, std::span<const runtime::TopicPartition> partitions);
+  // As Log::watermarks.
+  events::Result<runtime::Watermarks> watermarks(const runtime::TopicPartition& partition,
+                                                 runtime::Isolation isolation);
+
+  // Sends an admin request and waits for its result. `request` is given the options and the queue
+  // to use; `what` is named in errors. The event carries no error.
+  events::Result<Event> ask(rd_kafka_admin_op_t operation, std::string_view what,
+                            const std::function<void(rd_kafka_AdminOptions_t*)>& configure,
+                            const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>&
+                                request);
+
+ private:
+  explicit Control(std::unique_ptr<Client> client) : client_(std::move(client)) {}
+
+  events::Result<std::int64_t> list_offset(const runtime::TopicPartition& partition,
+                                           std::int64_t which, runtime::Isolation isolation,
+                                           const Deadline& deadline);
+
+  std::unique_ptr<Client> client_;
+};
+
+}  // namespace voketag::kafka

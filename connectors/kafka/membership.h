@@ -1,0 +1,55 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "connectors/kafka/client.h"
+#include "runtime/log.h"
+
+namespace voketag::kafka {
+
+// A member of a consumer group, for its assignment alone: partitions are handed out cooperatively
+// and sticky (those that stay are not interrupted), and are paused as soon as they are assigned, so
+// that nothing is fetched. Librdkafka's thread keeps up the heartbeats.
+//
+// poll and leave are for one thread at a time; metadata and commit_hint for any.
+class KafkaMembership final : public runtime::Membership {
+ public:
+  static events::Result<std::unique_ptr<KafkaMembership>> join(const KafkaOptions& options,
+                                                               std::string_view group,
+                                                               std::string_view topic);
+  // Without leave() before: the group notices only when the session times out, as after a crash.
+  ~KafkaMembership() override = default;
+
+  events::Status poll(runtime::RebalanceListener& listener) override;
+  void leave(runtime::RebalanceListener& listener) override;
+
+  // What proves to the group coordinator that a transaction's offsets come from a current member.
+  // None: this is no member at the moment. (The broker checks nothing when it is given no member
+  // id, so such metadata must never be sent.)
+  GroupMetadata metadata() const;
+  std::string member_id() const;
+
+  events::Status commit_hint(std::span<const runtime::TopicPartitionOffset> positions) const;
+
+ private:
+  KafkaMembership(std::unique_ptr<Client> client, std::string group, std::string topic);
+
+  void serve(rd_kafka_event_t& event, runtime::RebalanceListener& listener);
+  void assign(const rd_kafka_topic_partition_list_t& partitions,
+              runtime::RebalanceListener& listener);
+  void revoke(const rd_kafka_topic_partition_list_t& partitions,
+              runtime::RebalanceListener& listener);
+  std::vector<std::int32_t> numbers(const rd_kafka_topic_partition_list_t& partitions) const;
+  void note_error(rd_kafka_resp_err_t code, const char* reason);
+
+  std::unique_ptr<Client> client_;
+  std::string group_;
+  std::string full_topic_;
+  Queue queue_;
+  events::Status failure_;  // set when this member cannot go on
+  bool left_ = false;
+};
+
+}  // namespace voketag::kafka

@@ -1,0 +1,267 @@
+#include "connectors/kafka/transactional_producer.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace voketag::kafka {
+namespace {
+
+using events::Result;
+using events::Status;
+using runtime::CommitOutcome;
+using runtime::CommitResult;
+
+// Delivery reports are served once in so many records, and whenever the queue is full.
+constexpr std::uint32_t kPollEvery = 256;
+// Bound of one call into librdkafka within a longer wait.
+constexpr int kCallMs = 1000;
+// A commit of a healthy cluster takes milliseconds.
+constexpr std::int64_t kSlowCommitMs = 2000;
+
+Client::Settings settings_for(const KafkaOptions& options, std::string_view id) {
+  Client::Settings settings;
+  settings.purpose = "transactions-" + std::string(id);
+  settings.defaults = {
+      {"linger.ms", std::to_string(options.linger_ms)},
+      {"compression.type", options.compression},
+      {"transaction.timeout.ms", std::to_string(options.transaction_timeout_ms)},
+      {"message.timeout.ms", std::to_string(options.transaction_timeout_ms)},
+      {"socket.timeout.ms",
+       std::to_string(std::min(options.request_timeout_ms, options.transaction_timeout_ms))},
+      {"queue.buffering.max.messages", "1000000"},
+      {"queue.buffering.max.kbytes", std::to_string(options.send_queue_bytes_max / 1024)},
+      // Partitions and offsets of a transaction are registered with the coordinator, which answers
+      // "later" while it still writes the markers of the one before: a few milliseconds.
+      {"retry.backoff.ms", "2"},
+      {"retry.backoff.max.ms", "200"},
+  };
+  settings.fixed = {
+      {"transactional.id", std::string(id)},
+      {"enable.idempotence", "true"},
+      {"partitioner", "murmur2_random"},
+  };
+  return settings;
+}
+
+}  // namespace
+
+KafkaTransactionalProducer::KafkaTransactionalProducer(std::unique_ptr<Client> client,
+                                                       std::string id)
+    : client_(std::move(client)), id_(std::move(id)), sender_(*client_) {}
+
+Result<std::unique_ptr<KafkaTransactionalProducer>> KafkaTransactionalProducer::open(
+    const KafkaOptions& options, std::string_view transactional_id) {
+  Client::Settings settings = settings_for(options, transactional_id);
+  settings.delivered = on_delivered;
+  auto client = Client::open(options, std::move(settings));
+  if (!client) return tl::unexpected(client.error());
+  std::unique_ptr<KafkaTransactionalProducer> producer(
+      new KafkaTransactionalProducer(std::move(*client), std::string(transactional_id)));
+  const auto ending =
+      producer->retry(Phase::kInit, options.open_timeout_ms, [&](int timeout_ms) {
+        return rd_kafka_init_transactions(producer->client_->get(), timeout_ms);
+      });
+  if (!ending.success) return tl::unexpected(ending.error);
+  return producer;
+}
+
+// Calls until it succeeds, a verdict other than kRetry is reached, or the time is over; the last
+// verdict is then kUnknown for a commit and kFatal for the rest: in no other phase can anything
+// have taken effect.
+template <class Call>
+KafkaTransactionalProducer::Ending KafkaTransactionalProducer::retry(Phase phase, int timeout_ms,
+                                                                     Call call) {
+  const Deadline deadline(timeout_ms);
+  while (true) {
+    const ErrorObject error(call(std::max(1, std::min(kCallMs, deadline.remaining_ms()))));
+    if (error == nullptr) return Ending{.success = true};
+    rd_kafka_poll(client_->get(), 0);
+    const bool disturbed = client_->disturbances() != disturbances_before_;
+    const Verdict verdict = classify(client_->facts(*error), phase, disturbed);
+    const bool over = deadline.passed();
+    if (verdict == Verdict::kRetry && !over) continue;
+    Ending ending;
+    ending.verdict = verdict;
+    if (verdict == Verdict::kRetry) {
+      ending.verdict = phase == Phase::kCommit        ? Verdict::kUnknown
+                       : phase == Phase::kSendOffsets ? Verdict::kAbort
+                                                      : Verdict::kFatal;
+    }
+    ending.error = client_->error(
+        *error, std::string(to_string(phase)) + " of transactional id " + id_);
+    if (ending.verdict == Verdict::kFenced) ending.error.code = events::Errc::kFenced;
+    return ending;
+  }
+}
+
+Status KafkaTransactionalProducer::begin() {
+  sender_.forget();
+  disturbances_before_ = client_->disturbances();
+  const auto ending = retry(Phase::kBegin, client_->options().commit_timeout_ms, [&](int) {
+    return rd_kafka_begin_transaction(client_->get());
+  });
+  if (!ending.success) return tl::unexpected(ending.error);
+  open_ = true;
+  return {};
+}
+
+Status KafkaTransactionalProducer::send(const events::OutputRecord& record) {
+  const Deadline deadline(client_->options().commit_timeout_ms);
+  if (++sent_since_poll_ >= kPollEvery) {
+    sent_since_poll_ = 0;
+    rd_kafka_poll(client_->get(), 0);
+  }
+  while (true) {
+    const auto code = sender_.enqueue(record, nullptr);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
+    ErrorFacts facts{.code = code};
+    facts.fatal_cause = rd_kafka_fatal_error(client_->get(), nullptr, 0);
+    facts.fatal = facts.fatal_cause != RD_KAFKA_RESP_ERR_NO_ERROR;
+    const Verdict verdict = classify(facts, Phase::kSend, false);
+    if (verdict == Verdict::kWait && !deadline.passed()) {
+      rd_kafka_poll(client_->get(), std::min(50, deadline.remaining_ms()));
+      continue;
+    }
+    auto error = client_->error(code, "sending to " + describe(*client_, record) +
+                                          " in a transaction of " + id_);
+    error.message = with_delivery_error(std::move(error.message));
+    if (verdict == Verdict::kFenced) error.code = events::Errc::kFenced;
+    // kInvalid promises that the transaction is unharmed.
+    if (verdict != Verdict::kRefuse && error.code == events::Errc::kInvalid) {
+      error.code = events::Errc::kUnavailable;
+    }
+    return tl::unexpected(std::move(error));
+  }
+}
+
+KafkaTransactionalProducer::Ending KafkaTransactionalProducer::send_offsets(
+    std::span<const runtime::TopicPartitionOffset> positions, const KafkaMembership& member,
+    int timeout_ms) {
+  const GroupMetadata metadata = member.metadata();
+  if (metadata == nullptr) {
+    return Ending{.verdict = Verdict::kLeft,
+                  .error = client_->error(RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+                                          "commit of transactional id " + id_)};
+  }
+  const PartitionList list(rd_kafka_topic_partition_list_new(static_cast<int>(positions.size())));
+  for (const auto& position : positions) {
+    rd_kafka_topic_partition_list_add(list.get(), client_->full_topic(position.topic).c_str(),
+                                      position.partition)
+        ->offset = position.offset;
+  }
+  return retry(Phase::kSendOffsets, timeout_ms, [&](int call_ms) {
+    return rd_kafka_send_offsets_to_transaction(client_->get(), list.get(), metadata.get(),
+                                                call_ms);
+  });
+}
+
+CommitResult KafkaTransactionalProducer::commit(
+    std::span<const runtime::TopicPartitionOffset> positions, const runtime::Membership& member) {
+  const auto& kafka_member = static_cast<const KafkaMembership&>(member);
+  const std::int64_t started_ms = monotonic_ms();
+  disturbances_before_ = client_->disturbances();
+  const Deadline deadline(client_->options().commit_timeout_ms);
+  if (!positions.empty()) {
+    const std::string member_id = kafka_member.member_id();
+    const Ending sent = send_offsets(positions, kafka_member, deadline.remaining_ms());
+    if (!sent.success) return give_up(sent, &kafka_member, member_id);
+  }
+  const Ending committed = retry(Phase::kCommit, deadline.remaining_ms(), [&](int timeout_ms) {
+    return rd_kafka_commit_transaction(client_->get(), timeout_ms);
+  });
+  if (!committed.success) return give_up(committed, nullptr, {});
+  open_ = false;
+  sent_since_poll_ = 0;
+  rd_kafka_poll(client_->get(), 0);
+  return {.outcome = CommitOutcome::kCommitted, .replace_producer = troubled(started_ms)};
+}
+
+bool KafkaTransactionalProducer::troubled(std::int64_t started_ms) const {
+  return client_->disturbances() != disturbances_before_ ||
+         monotonic_ms() - started_ms > kSlowCommitMs;
+}
+
+// Turns a verdict that is not success into the outcome, aborting where that is what it asks for.
+CommitResult KafkaTransactionalProducer::give_up(const Ending& ending,
+                                                 const KafkaMembership* member,
+                                                 const std::string& member_id) {
+  const std::string detail = with_delivery_error(ending.error.message);
+  switch (ending.verdict) {
+    case Verdict::kFenced: open_ = false; return {.outcome = CommitOutcome::kFenced, .detail = detail};
+    case Verdict::kUnknown: open_ = false; return {.outcome = CommitOutcome::kUnknown, .detail = detail};
+    case Verdict::kAbort:
+    case Verdict::kLeft:
+    case Verdict::kStale: break;
+    default: open_ = false; return {.outcome = CommitOutcome::kFatal, .detail = detail};
+  }
+  CommitResult aborted = abort();
+  if (aborted.outcome != CommitOutcome::kAborted) {
+    aborted.detail = detail + " Then: " + aborted.detail;
+    return aborted;
+  }
+  aborted.detail = detail;
+  // Behind by a generation and still the same member: the answer to its join is on the way, and
+  // its partitions stay its own until its listener has been told otherwise.
+  const bool still_member = ending.verdict == Verdict::kStale && member != nullptr &&
+                            !member_id.empty() && member->member_id() == member_id;
+  if (ending.verdict != Verdict::kAbort && !still_member) aborted.outcome = CommitOutcome::kFenced;
+  return aborted;
+}
+
+CommitResult KafkaTransactionalProducer::abort() {
+  if (!open_) return {.outcome = CommitOutcome::kAborted};
+  open_ = false;
+  const std::int64_t started_ms = monotonic_ms();
+  const Ending ending =
+      retry(Phase::kAbort, client_->options().commit_timeout_ms, [&](int timeout_ms) {
+        return rd_kafka_abort_transaction(client_->get(), timeout_ms);
+      });
+  sent_since_poll_ = 0;
+  if (ending.success) {
+    rd_kafka_poll(client_->get(), 0);
+    return {.outcome = CommitOutcome::kAborted, .replace_producer = troubled(started_ms)};
+  }
+  return {.outcome = ending.verdict == Verdict::kFenced ? CommitOutcome::kFenced
+                                                        : CommitOutcome::kFatal,
+          .detail = with_delivery_error(ending.error.message)};
+}
+
+std::optional<std::int64_t> KafkaTransactionalProducer::last_offset(
+    const runtime::TopicPartition& partition) const {
+  const SendTopic* topic = sender_.find(partition.topic);
+  const auto index = static_cast<std::size_t>(partition.partition);
+  if (topic == nullptr || partition.partition < 0 || index >= topic->last_offsets.size() ||
+      topic->last_offsets[index] < 0) {
+    return std::nullopt;
+  }
+  return topic->last_offsets[index];
+}
+
+void KafkaTransactionalProducer::on_delivered(rd_kafka_t*, const rd_kafka_message_t* message,
+                                              void*) {
+  auto& topic = *static_cast<SendTopic*>(rd_kafka_topic_opaque(message->rkt));
+  if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    topic.acknowledge(message->partition, message->offset);
+    return;
+  }
+  // Purged: by our own abort.
+  if (message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+      message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) {
+    return;
+  }
+  auto& first = topic.delivery_error;
+  if (first.empty()) {
+    first = "A record to " + topic.full_name + " [" + std::to_string(message->partition) +
+            "] was not accepted: " + rd_kafka_err2str(message->err) + " (" +
+            rd_kafka_err2name(message->err) + "). " + std::string(cure_for(message->err));
+  }
+}
+
+std::string KafkaTransactionalProducer::with_delivery_error(std::string detail) const {
+  const std::string cause = sender_.first_delivery_error();
+  if (!cause.empty()) detail += " " + cause;
+  return detail;
+}
+
+}  // namespace voketag::kafka
