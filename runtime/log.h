@@ -115,6 +115,10 @@ enum class CommitOutcome {
 struct CommitResult {
   CommitOutcome outcome = CommitOutcome::kFatal;
   std::string detail;  // what went wrong, for the log; empty when committed
+  // Committed or aborted, but with trouble on the way (slow, or a connection broke): a repeated
+  // request may still be on its way and would end the *next* transaction of this producer. Open
+  // another of the same id before the next begin.
+  bool replace_producer = false;
 };
 
 // A producer with a transactional id. One transaction at a time. Not thread-safe.
