@@ -150,7 +150,7 @@ bool Problem::is_not_json(simdjson::error_code code) {
     case simdjson::INCORRECT_TYPE:
       return is_not_json("it is not an object");
     case simdjson::INCOMPLETE_ARRAY_OR_OBJECT:
-      return is_not_json("an object or array has no end");
+      return is_not_json("it does not end with the brace that closes it");
     default:
       return is_not_json("a comma, colon, bracket or value is wrong or missing");
   }

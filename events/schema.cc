@@ -249,7 +249,7 @@ std::optional<std::string> key_pattern(const Topic& topic) {
   const std::string uuid(kUuidPattern.substr(1, kUuidPattern.size() - 2));
   if (topic.key == "batch_id" || topic.key == "job_id") return std::string(kUuidPattern);
   if (topic.key.ends_with(":chunk_index")) return "^" + uuid + ":[0-9]+$";
-  if (topic.key == "chain_id:address") return "^[0-9]+:0x[0-9a-f]{40}$";
+  if (topic.key == "chain_id:address") return "^[0-9]+:(0x[0-9a-f]{40}|mock)$";
   return std::nullopt;
 }
 

@@ -6,6 +6,8 @@
 namespace voketag::events {
 namespace {
 
+constexpr std::int64_t kYear10000Ms = 253'402'300'800'000;
+
 // Reads exactly `width` decimal digits at `position` and moves past them.
 std::optional<int> read_digits(std::string_view text, std::size_t& position, std::size_t width) {
   if (position + width > text.size()) return std::nullopt;
@@ -104,7 +106,10 @@ std::optional<Timestamp> Timestamp::parse(std::string_view text) {
   if (!date.ok()) return std::nullopt;
   const std::int64_t days = std::chrono::sys_days{date}.time_since_epoch().count();
   const std::int64_t seconds = ((days * 24 + *hour) * 60 + *minute - *offset) * 60 + *second;
-  return Timestamp{seconds * 1000 + ms};
+  // An offset or a leap second may lead out of the years that a text can name.
+  const std::int64_t total_ms = seconds * 1000 + ms;
+  if (total_ms < 0 || total_ms >= kYear10000Ms) return std::nullopt;
+  return Timestamp{total_ms};
 }
 
 }  // namespace voketag::events
