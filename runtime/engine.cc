@@ -1,0 +1,186 @@
+#include "runtime/engine.h"
+
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "runtime/projector.h"
+#include "runtime/worker.h"
+
+namespace voketag::runtime {
+namespace {
+
+constexpr int kPollMs = 100;
+constexpr int kRestorePollMs = 50;
+// How soon a request to stop is noticed.
+constexpr auto kStopCheck = std::chrono::milliseconds(20);
+constexpr auto kDisconnectedPause = std::chrono::milliseconds(50);
+
+}  // namespace
+
+struct Engine::Implementation {
+  struct ProcessorSlots {
+    std::shared_ptr<processors::Processor> processor;
+    int slots;
+  };
+  struct ProjectionSlots {
+    std::shared_ptr<processors::Projection> projection;
+    int slots;
+    std::function<std::unique_ptr<ViewSink>()> make_sink;
+  };
+
+  Log& log;
+  state::Database& database;
+  const Clock& clock;
+  EngineOptions options;
+  std::vector<ProcessorSlots> processors;
+  std::vector<ProjectionSlots> projections;
+
+  std::atomic<bool> stopping{false};
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<events::Error> first_error;  // guarded by mutex
+  std::atomic<int> unsettled{0};
+
+  // Keeps the first error, which is the cause of those that follow, and has everyone stop.
+  void fail(events::Error error) {
+    {
+      const std::lock_guard lock(mutex);
+      if (!first_error) first_error = std::move(error);
+    }
+    stopping = true;
+    changed.notify_all();
+  }
+
+  // Runs a thread's body; whatever it throws is an error of the engine.
+  template <class Body>
+  void guard(const std::string& name, Body&& body) {
+    try {
+      if (const events::Status status = body(); !status) fail(status.error());
+    } catch (const std::exception& error) {
+      fail({events::Errc::kInternal, name + " failed: " + error.what()});
+    }
+  }
+
+  WorkerOptions worker_options(const processors::Processor& processor, int slot) const {
+    const std::string name(processor.name());
+    const std::string suffix = options.instance + "." + std::to_string(slot);
+    WorkerOptions result;
+    result.group = "voketag." + name;
+    result.transactional_id = "voketag." + name + "." + suffix;
+    result.configuration_version = options.configuration_version;
+    result.commit_interval_ms = options.commit_interval_ms;
+    result.transaction_bytes_max = options.transaction_bytes_max;
+    result.crash_marker_file =
+        database.directory() / ("handling-" + name + "-" + std::to_string(slot));
+    return result;
+  }
+
+  events::Status run_worker(Worker& worker) {
+    bool settled = false;
+    while (!stopping) {
+      if (auto status = worker.step(kPollMs); !status) return status;
+      if (!worker.connected()) std::this_thread::sleep_for(kDisconnectedPause);
+      if (!settled && worker.settled()) {
+        settled = true;
+        note_settled();
+      }
+    }
+    return worker.stop();
+  }
+
+  events::Status run_restorer(Restorer& restorer) {
+    while (!stopping) {
+      if (!restorer.wait_for_work(kPollMs)) continue;
+      if (auto status = restorer.step(kRestorePollMs); !status) return status;
+    }
+    return {};
+  }
+
+  events::Status run_projector(Projector& projector) {
+    bool settled = false;
+    while (!stopping) {
+      if (auto status = projector.step(kPollMs); !status) return status;
+      if (!projector.connected()) std::this_thread::sleep_for(kDisconnectedPause);
+      if (!settled && projector.settled()) {
+        settled = true;
+        note_settled();
+      }
+    }
+    return projector.stop();
+  }
+
+  void note_settled() {
+    if (--unsettled == 0) spdlog::info("ready: every worker has its partitions");
+  }
+};
+
+Engine::Engine(Log& log, state::Database& database, const Clock& clock, EngineOptions options)
+    : implementation_(new Implementation{log, database, clock, std::move(options), {}, {}, {}, {},
+                                         {}, {}, {}}) {}
+
+Engine::~Engine() = default;
+
+void Engine::add_processor(std::shared_ptr<processors::Processor> processor, int slots) {
+  implementation_->processors.push_back({std::move(processor), slots});
+}
+
+void Engine::add_projection(std::shared_ptr<processors::Projection> projection, int slots,
+                            std::function<std::unique_ptr<ViewSink>()> make_sink) {
+  implementation_->projections.push_back({std::move(projection), slots, std::move(make_sink)});
+}
+
+events::Status Engine::run(const std::atomic<bool>& stop) {
+  Implementation& self = *implementation_;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<std::thread> threads;
+  std::vector<std::thread> restore_threads;
+  for (const auto& [processor, slots] : self.processors) {
+    for (int slot = 0; slot < slots; ++slot) {
+      workers.push_back(std::make_unique<Worker>(self.log, self.database, *processor, self.clock,
+                                                 self.worker_options(*processor, slot)));
+    }
+  }
+  self.unsettled = static_cast<int>(workers.size());
+  for (const auto& projection : self.projections) self.unsettled += projection.slots;
+
+  for (const auto& worker : workers) {
+    threads.emplace_back([&self, worker = worker.get()] {
+      self.guard("a worker", [&] { return self.run_worker(*worker); });
+    });
+    restore_threads.emplace_back([&self, worker = worker.get()] {
+      self.guard("a restore", [&] { return self.run_restorer(worker->restorer()); });
+    });
+  }
+  for (const auto& projection : self.projections) {
+    for (int slot = 0; slot < projection.slots; ++slot) {
+      threads.emplace_back([&self, &projection] {
+        self.guard("a projector", [&]() -> events::Status {
+          const auto sink = projection.make_sink();
+          Projector projector(self.log, *projection.projection, *sink, self.clock, {});
+          return self.run_projector(projector);
+        });
+      });
+    }
+  }
+  {
+    std::unique_lock lock(self.mutex);
+    while (!self.changed.wait_for(lock, kStopCheck, [&] { return self.first_error || stop; })) {
+    }
+  }
+  self.stopping = true;
+  for (auto& thread : restore_threads) thread.join();
+  for (auto& thread : threads) thread.join();
+  const events::Status flushed = self.database.flush();
+  if (self.first_error) return tl::unexpected(*self.first_error);
+  return flushed;
+}
+
+}  // namespace voketag::runtime
