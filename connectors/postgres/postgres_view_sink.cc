@@ -1,0 +1,436 @@
+#include "connectors/postgres/postgres_view_sink.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <thread>
+#include <utility>
+
+namespace voketag::postgres {
+namespace {
+
+using processors::Merge;
+using runtime::TopicPartition;
+
+constexpr const char* kBegin = "BEGIN ISOLATION LEVEL READ COMMITTED";
+constexpr std::string_view kAdvance = "advance";
+constexpr int kConnectPauseMs = 200;
+constexpr int kRetryPauseMs = 5;
+// A writer that has waited for its own client for so long, in a transaction, is not at work.
+constexpr const char* kStalledAfter = "3 seconds";
+
+std::string insert_name(const processors::View& view) {
+  return "insert_" + std::string(view.name);
+}
+
+void pause(int pause_ms) { std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms)); }
+
+// PostgreSQL's text form of an array of text.
+template <class Items, class Get>
+std::string array_of_text(const Items& items, Get get) {
+  std::string array = "{";
+  for (const auto& item : items) {
+    if (array.size() > 1) array += ',';
+    array += '"';
+    for (const char c : std::string(get(item))) {
+      if (c == '"' || c == '\\') array += '\\';
+      array += c;
+    }
+    array += '"';
+  }
+  return array + '}';
+}
+
+}  // namespace
+
+PostgresViewSink::PostgresViewSink(PostgresViewSinkOptions options,
+                                   std::span<const processors::View* const> views)
+    : options_(std::move(options)), views_(views.begin(), views.end()), gatherer_(views) {
+  options_.connection.application_name = application_name();
+}
+
+PostgresViewSink::~PostgresViewSink() { abandon(); }
+
+std::string PostgresViewSink::application_name() const {
+  return "voketag.projector-" + options_.projection;
+}
+
+std::optional<int> PostgresViewSink::backend_id() const {
+  if (!connection_ || !connection_->alive()) return std::nullopt;
+  return connection_->backend_id();
+}
+
+// ---- connection -----------------------------------------------------------------------------
+
+Outcome<void> PostgresViewSink::connect() {
+  if (connection_ && connection_->alive()) return {};
+  connection_.reset();
+  auto opened = Connection::open(options_.connection);
+  if (!opened) return tl::unexpected(std::move(opened.error()));
+  ++counts_.connects;
+  connection_.emplace(std::move(*opened));
+  auto prepared = prepare_statements();
+  if (!prepared) connection_.reset();
+  return prepared;
+}
+
+Outcome<void> PostgresViewSink::prepare_statements() {
+  auto enums = read_enum_types(*connection_, views_);
+  if (!enums) return tl::unexpected(std::move(enums.error()));
+  enums_ = std::move(*enums);
+  for (const processors::View* view : views_) {
+    auto prepared = connection_->prepare(insert_name(*view), insert_sql(*view));
+    if (!prepared) return prepared;
+  }
+  return connection_->prepare(std::string(kAdvance),
+                              "SELECT voketag.advance_positions($1, $2, $3, $4, $5, $6)");
+}
+
+Outcome<void> PostgresViewSink::connect_patiently() {
+  const auto deadline = std::chrono::steady_clock::now() +
+                        std::chrono::milliseconds(options_.unavailable_timeout_ms);
+  while (true) {
+    auto connected = connect();
+    if (connected || connected.error().kind == FailureKind::kFatal) return connected;
+    if (std::chrono::steady_clock::now() + std::chrono::milliseconds(kConnectPauseMs) >= deadline) {
+      return connected;
+    }
+    pause(kConnectPauseMs);
+  }
+}
+
+events::Result<std::vector<std::int64_t>> PostgresViewSink::positions(
+    std::span<const TopicPartition> partitions) {
+  assert(!open_.begun && "positions are read between transactions");
+  const auto connected = connect_patiently();
+  if (!connected) return tl::unexpected(to_error(connected.error()));
+  const std::string generation = std::to_string(options_.generation);
+  const std::string topics = array_of_text(partitions, [](const auto& p) { return p.topic; });
+  const std::string numbers =
+      array_of_text(partitions, [](const auto& p) { return std::to_string(p.partition); });
+  const std::vector<Parameter> parameters{options_.projection, generation, topics, numbers};
+  const auto rows = connection_->query(
+      "SELECT coalesce(recorded.next_offset, 0)"
+      "  FROM unnest($3::text[], $4::integer[]) WITH ORDINALITY AS asked (topic, partition, place)"
+      "  LEFT JOIN voketag.projection_positions AS recorded"
+      "    ON recorded.projection = $1 AND recorded.generation = $2::integer"
+      "   AND recorded.topic = asked.topic AND recorded.partition = asked.partition"
+      " ORDER BY asked.place",
+      parameters);
+  if (!rows) {
+    connection_.reset();
+    return tl::unexpected(to_error(rows.error()));
+  }
+  std::vector<std::int64_t> offsets;
+  for (int row = 0; row < rows->count(); ++row) offsets.push_back(rows->int64(row, 0));
+  return offsets;
+}
+
+// ---- gathering ------------------------------------------------------------------------------
+
+void PostgresViewSink::begin_record(const TopicPartition& partition, std::int64_t offset) {
+  gatherer_.end_record();
+  stream();
+  if (origins_.empty() || partitions_[origins_.back().partition] != partition) {
+    const auto known = std::find(partitions_.begin(), partitions_.end(), partition);
+    const auto index = static_cast<std::uint32_t>(known - partitions_.begin());
+    if (known == partitions_.end()) partitions_.push_back(partition);
+    origins_.push_back({index, offset});
+  } else {
+    origins_.push_back({origins_.back().partition, offset});
+  }
+  [[maybe_unused]] const std::uint32_t record = gatherer_.begin_record();
+  assert(record + 1 == origins_.size());
+}
+
+void PostgresViewSink::abandon() {
+  roll_back();
+  forget();
+}
+
+void PostgresViewSink::forget() {
+  gatherer_.clear();
+  origins_.clear();
+  partitions_.clear();
+  rejected_.clear();
+  reject_error_.reset();
+  reported_ = 0;
+  careful_ = false;
+  open_ = {};
+}
+
+void PostgresViewSink::roll_back() {
+  if (connection_ && open_.begun) {
+    if (open_.streaming != nullptr) connection_->cancel_copy();
+    connection_->rollback();
+  }
+  open_ = {};
+}
+
+// Hands the rows of complete records to the server, without waiting for it.
+void PostgresViewSink::stream() {
+  if (open_.failure || careful_ || !connection_) return;
+  if (open_.streaming == nullptr) {
+    for (const auto& rows : gatherer_.views()) {
+      if (rows->view->merge != Merge::kInsert) continue;
+      if (rows->bytes.size() < options_.stream_bytes_min) continue;
+      auto begun = begin_stream(*rows);
+      if (!begun) open_.failure = std::move(begun.error());
+      break;
+    }
+  }
+  if (open_.streaming == nullptr || open_.failure) return;
+  const std::string_view gathered = open_.streaming->bytes.view();
+  const auto taken = connection_->copy_some(gathered.substr(open_.streamed_bytes));
+  if (taken) {
+    open_.streamed_bytes += *taken;
+  } else {
+    open_.failure = taken.error();
+  }
+}
+
+Outcome<void> PostgresViewSink::begin_stream(const ViewRows& rows) {
+  auto begun = connection_->begin_copy(std::string(kBegin) + "; " + copy_sql(*rows.view));
+  if (!begun) return begun;
+  ++counts_.copies;
+  open_.begun = true;
+  open_.streaming = &rows;
+  return connection_->copy_all(copy_header());
+}
+
+// ---- commit ---------------------------------------------------------------------------------
+
+events::Status PostgresViewSink::commit(std::span<const Advance> advances, RejectHandler& rejects) {
+  gatherer_.end_record();
+  for (const InvalidRecord& invalid : gatherer_.invalid()) reject(invalid.record, invalid.detail);
+  const std::size_t bytes = gatherer_.bytes();
+  auto done = run_transaction(advances, rejects);
+  if (done) {
+    ++counts_.commits;
+    counts_.rows_bytes += static_cast<std::int64_t>(bytes);
+    open_ = {};
+    forget();
+    return {};
+  }
+  // What became of a transaction whose connection failed is not known; another connection shows it.
+  if (done.error().kind == FailureKind::kUnavailable) connection_.reset();
+  roll_back();
+  events::Error error = reject_error_ ? std::move(*reject_error_) : to_error(done.error());
+  forget();
+  return tl::unexpected(std::move(error));
+}
+
+Outcome<void> PostgresViewSink::run_transaction(std::span<const Advance> advances,
+                                                RejectHandler& rejects) {
+  if (!connection_ || !connection_->alive()) {
+    if (open_.begun) return fail(FailureKind::kUnavailable, "the connection was lost");
+    auto connected = connect_patiently();
+    if (!connected) return connected;
+  }
+  for (int attempt = 1;; ++attempt) {
+    auto done = careful_ ? write_carefully(advances, rejects) : write_all(advances, rejects);
+    if (done || reject_error_) return done;
+    const Failure& failure = done.error();
+    if (failure.kind == FailureKind::kRefused && !careful_) {
+      roll_back();
+      careful_ = true;
+      ++counts_.careful;
+      continue;
+    }
+    if (failure.kind != FailureKind::kRetry || attempt >= options_.attempts_max) return done;
+    spdlog::info("projection {}: the transaction is run again: {}", options_.projection,
+                 failure.message);
+    ++counts_.retries;
+    roll_back();
+    if (failure.sqlstate == "55P03") end_stalled_writers();
+    pause(kRetryPauseMs << attempt);
+  }
+}
+
+Outcome<void> PostgresViewSink::begin() {
+  if (open_.begun) return {};
+  const auto begun = connection_->execute(kBegin);
+  if (!begun) return tl::unexpected(begun.error());
+  open_.begun = true;
+  return {};
+}
+
+// The usual way: nothing is known to be wrong with any row.
+Outcome<void> PostgresViewSink::write_all(std::span<const Advance> advances,
+                                          RejectHandler& rejects) {
+  if (open_.failure) return tl::unexpected(*std::exchange(open_.failure, std::nullopt));
+  const ViewRows* const streamed = open_.streaming;
+  if (streamed != nullptr) {
+    auto finished = finish_stream();
+    if (!finished) return finished;
+  }
+  std::vector<const ViewRows*> inserts;
+  for (const auto& rows : gatherer_.views()) {
+    if (rows.get() == streamed || rows->bytes.size() == 0) continue;
+    if (rows->view->merge == Merge::kInsert && rows->bytes.size() >= options_.stream_bytes_min) {
+      auto begun = begin();
+      if (!begun) return begun;
+      auto copied = copy_rows(*rows, rows->bytes.view());
+      if (!copied) return copied;
+    } else {
+      inserts.push_back(rows.get());
+    }
+  }
+  auto reported = report(rejects);
+  if (!reported) return reported;
+  return finish(advances, inserts);
+}
+
+Outcome<void> PostgresViewSink::finish_stream() {
+  const std::string_view gathered = open_.streaming->bytes.view();
+  auto sent = connection_->copy_all(gathered.substr(open_.streamed_bytes));
+  if (!sent) return sent;
+  sent = connection_->copy_all(copy_trailer());
+  if (!sent) return sent;
+  open_.streaming = nullptr;
+  return connection_->end_copy();
+}
+
+Outcome<void> PostgresViewSink::copy_rows(const ViewRows& rows, std::string_view bytes) {
+  auto done = connection_->begin_copy(copy_sql(*rows.view));
+  if (!done) return done;
+  ++counts_.copies;
+  for (const std::string_view piece : {copy_header(), bytes, copy_trailer()}) {
+    done = connection_->copy_all(piece);
+    if (!done) return done;
+  }
+  return connection_->end_copy();
+}
+
+// The rest of the transaction in one round trip: inserts, positions, COMMIT.
+Outcome<void> PostgresViewSink::finish(std::span<const Advance> advances,
+                                       std::span<const ViewRows* const> inserts) {
+  std::vector<std::string> names;
+  std::vector<ViewArrays> arrays;
+  names.reserve(inserts.size());
+  arrays.reserve(inserts.size());
+  std::vector<Statement> statements;
+  if (!open_.begun) statements.push_back({.prepared = {}, .sql = kBegin});
+  for (const ViewRows* rows : inserts) {
+    names.push_back(insert_name(*rows->view));
+    arrays.emplace_back(*rows->view, enums_, rows->bytes.view());
+    statements.push_back({names.back(), {}, arrays.back().parameters(), true});
+  }
+  const std::string generation = std::to_string(options_.generation);
+  const auto topics = array_of_text(advances, [](const Advance& a) { return a.partition.topic; });
+  const auto partitions =
+      array_of_text(advances, [](const Advance& a) { return std::to_string(a.partition.partition); });
+  const auto from = array_of_text(advances, [](const Advance& a) { return std::to_string(a.from); });
+  const auto to = array_of_text(advances, [](const Advance& a) { return std::to_string(a.to); });
+  statements.push_back(
+      {kAdvance, {}, {options_.projection, generation, topics, partitions, from, to}, false});
+  statements.push_back({.prepared = {}, .sql = "COMMIT"});
+  open_.begun = true;
+  return connection_->pipeline(statements);
+}
+
+Outcome<void> PostgresViewSink::report(RejectHandler& rejects) {
+  if (reported_ == rejected_.size()) return {};
+  const auto fresh = std::span<const Rejected>(rejected_).subspan(reported_);
+  auto handled = rejects.on_rejected(fresh);
+  if (!handled) {
+    reject_error_ = std::move(handled.error());
+    return fail(FailureKind::kFatal, "the rejected records could not be reported");
+  }
+  reported_ = rejected_.size();
+  return {};
+}
+
+void PostgresViewSink::reject(std::uint32_t record, std::string detail) {
+  const RecordOrigin& origin = origins_[record];
+  const TopicPartition& partition = partitions_[origin.partition];
+  // The same record may be refused again when the transaction is run again.
+  const bool known = std::any_of(rejected_.begin(), rejected_.end(), [&](const Rejected& other) {
+    return other.partition == partition && other.offset == origin.offset;
+  });
+  if (!known) rejected_.push_back({partition, origin.offset, std::move(detail)});
+}
+
+// ---- finding the rows that are refused --------------------------------------------------------
+
+Outcome<void> PostgresViewSink::write_carefully(std::span<const Advance> advances,
+                                                RejectHandler& rejects) {
+  auto begun = begin();
+  if (!begun) return begun;
+  std::vector<Range> ranges;
+  if (gatherer_.record_count() > 0) ranges.push_back({0, gatherer_.record_count()});
+  while (!ranges.empty()) {
+    const Range range = ranges.back();
+    ranges.pop_back();
+    std::string refusal;
+    const auto written = try_range(range, refusal);
+    if (!written) return tl::unexpected(written.error());
+    if (*written) continue;
+    if (range.last - range.first == 1) {
+      reject(range.first, std::move(refusal));
+      continue;
+    }
+    const std::uint32_t middle = range.first + (range.last - range.first) / 2;
+    ranges.push_back({middle, range.last});
+    ranges.push_back({range.first, middle});
+  }
+  auto reported = report(rejects);
+  if (!reported) return reported;
+  return finish(advances, {});
+}
+
+Outcome<bool> PostgresViewSink::try_range(Range range, std::string& refusal) {
+  auto step = connection_->execute("SAVEPOINT range");
+  if (!step) return tl::unexpected(step.error());
+  const auto written = write_range(range);
+  if (written) {
+    step = connection_->execute("RELEASE range");
+    if (!step) return tl::unexpected(step.error());
+    return true;
+  }
+  if (written.error().kind != FailureKind::kRefused) return tl::unexpected(written.error());
+  refusal = to_error(written.error()).message;
+  step = connection_->execute("ROLLBACK TO range; RELEASE range");
+  if (!step) return tl::unexpected(step.error());
+  return false;
+}
+
+Outcome<void> PostgresViewSink::write_range(Range range) {
+  for (const auto& rows : gatherer_.views()) {
+    const std::string_view bytes = rows->between(range.first, range.last);
+    if (bytes.empty()) continue;
+    if (rows->view->merge == Merge::kInsert && bytes.size() >= options_.stream_bytes_min) {
+      auto copied = copy_rows(*rows, bytes);
+      if (!copied) return copied;
+      continue;
+    }
+    const ViewArrays arrays(*rows->view, enums_, bytes);
+    const std::string name = insert_name(*rows->view);
+    const Statement statement{name, {}, arrays.parameters(), true};
+    auto inserted = connection_->pipeline({&statement, 1});
+    if (!inserted) return inserted;
+  }
+  return {};
+}
+
+// ---- stalled writers ------------------------------------------------------------------------
+
+void PostgresViewSink::end_stalled_writers() {
+  const std::string name = application_name();
+  const std::vector<Parameter> parameters{name, kStalledAfter};
+  const auto ended = connection_->query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+      " WHERE application_name = $1 AND usename = current_user AND datname = current_database()"
+      "   AND pid <> pg_backend_pid() AND wait_event = 'ClientRead'"
+      "   AND xact_start < clock_timestamp() - $2::interval"
+      "   AND state_change < clock_timestamp() - $2::interval",
+      parameters);
+  if (!ended || ended->count() == 0) return;
+  counts_.stalled_ended += ended->count();
+  spdlog::warn("projection {}: ended {} stalled connection(s) that held rows in an open transaction",
+               options_.projection, ended->count());
+}
+
+}  // namespace voketag::postgres
