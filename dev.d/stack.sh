@@ -190,11 +190,11 @@ run_java() {
 
 # Loading classes is half of what a start of the broker costs. The first one in a clone writes them
 # into an archive when it stops; the later ones start from it.
-readonly archive=$root/.dev/kafka/classes.jsa
+readonly class_archive_file=$root/.dev/kafka/classes.jsa
 
 class_archive() {
-  if [[ -e $archive ]]; then
-    printf '%s' "-XX:SharedArchiveFile=$archive"
+  if [[ -e $class_archive_file ]]; then
+    printf '%s' "-XX:SharedArchiveFile=$class_archive_file"
   else
     printf '%s' "-XX:ArchiveClassesAtExit=$1/classes.jsa"
   fi
@@ -204,7 +204,7 @@ stop_kafka() {
   local home
   home=$(stack_dir "$1")/kafka
   stop_process "$home/broker.pid" 30
-  [[ ! -s $home/classes.jsa ]] || mv "$home/classes.jsa" "$archive"
+  [[ ! -s $home/classes.jsa ]] || mv "$home/classes.jsa" "$class_archive_file"
 }
 
 # One node that is broker and controller. What differs from Kafka's defaults, and why:
