@@ -5,7 +5,8 @@ import java.nio.charset.StandardCharsets;
 /** {@code {"batch_id": uuid, "product_count": n}}, read without a JSON library. */
 record BatchRequest(byte[] batchId, long productCount) {
   private static final byte[] BATCH_ID = "\"batch_id\"".getBytes(StandardCharsets.US_ASCII);
-  private static final byte[] PRODUCT_COUNT = "\"product_count\"".getBytes(StandardCharsets.US_ASCII);
+  private static final byte[] PRODUCT_COUNT =
+      "\"product_count\"".getBytes(StandardCharsets.US_ASCII);
   private static final int UUID_CHARS = 36;
   private static final long PRODUCTS_MAX = 10_000_000;
 
@@ -22,7 +23,8 @@ record BatchRequest(byte[] batchId, long productCount) {
     byte[] batchId = new byte[UUID_CHARS];
     System.arraycopy(json, id + 1, batchId, 0, UUID_CHARS);
     long products = 0;
-    for (int i = count; i < json.length && json[i] >= '0' && json[i] <= '9' && products <= PRODUCTS_MAX; i++) {
+    for (int i = count;
+         i < json.length && json[i] >= '0' && json[i] <= '9' && products <= PRODUCTS_MAX; i++) {
       products = products * 10 + (json[i] - '0');
     }
     return products < 1 || products > PRODUCTS_MAX ? null : new BatchRequest(batchId, products);

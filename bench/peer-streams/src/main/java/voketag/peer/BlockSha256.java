@@ -9,15 +9,16 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 
 /**
- * SHA-256 block by block on the compression function of the JDK's provider {@code sun.security.provider.SHA2}: five
- * compressions for each product and nothing allocated. The padding of each message stands ready in a template block,
- * since every message here has a fixed length. Needs {@code --add-opens java.base/sun.security.provider=ALL-UNNAMED}.
+ * SHA-256 block by block on the compression function of the JDK's provider {@code
+ * sun.security.provider.SHA2}: five compressions for each product and nothing allocated. The
+ * padding of each message stands ready in a template block, since every message here has a fixed
+ * length. Needs {@code --add-opens java.base/sun.security.provider=ALL-UNNAMED}.
  */
 final class BlockSha256 implements Sha256 {
-  private static final int[] INITIAL_STATE = {
-    0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19
-  };
-  private static final VarHandle INTS = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.BIG_ENDIAN);
+  private static final int[] INITIAL_STATE = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+      0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  private static final VarHandle INTS =
+      MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.BIG_ENDIAN);
   private static final MethodHandle NEW;
   private static final MethodHandle COMPRESS;
   private static final Field STATE;
@@ -27,13 +28,13 @@ final class BlockSha256 implements Sha256 {
       Class<?> sha2 = Class.forName("sun.security.provider.SHA2");
       Class<?> sha256 = Class.forName("sun.security.provider.SHA2$SHA256");
       MethodHandles.Lookup lookup = MethodHandles.privateLookupIn(sha2, MethodHandles.lookup());
-      NEW =
-          MethodHandles.privateLookupIn(sha256, MethodHandles.lookup())
-              .findConstructor(sha256, MethodType.methodType(void.class))
-              .asType(MethodType.methodType(Object.class));
+      NEW = MethodHandles.privateLookupIn(sha256, MethodHandles.lookup())
+                .findConstructor(sha256, MethodType.methodType(void.class))
+                .asType(MethodType.methodType(Object.class));
       COMPRESS =
           lookup
-              .findVirtual(sha2, "implCompress", MethodType.methodType(void.class, byte[].class, int.class))
+              .findVirtual(
+                  sha2, "implCompress", MethodType.methodType(void.class, byte[].class, int.class))
               .asType(MethodType.methodType(void.class, Object.class, byte[].class, int.class));
       STATE = sha2.getDeclaredField("state");
       STATE.setAccessible(true);

@@ -5,13 +5,17 @@ import java.util.HashMap;
 import java.util.Map;
 
 /**
- * Writes the products of one batch, or of one aligned part of it, as JSON chunks of 500 tokens and folds them into a
- * Merkle tree on the way, while they are still in the first-level cache. Not thread-safe.
+ * Writes the products of one batch, or of one aligned part of it, as JSON chunks of 500 tokens and
+ * folds them into a Merkle tree on the way, while they are still in the first-level cache. Not
+ * thread-safe.
  */
 final class ChunkWriter {
   static final int CHUNK_PRODUCTS = 500;
 
-  /** Takes one chunk record. The value is only valid until the call returns: it is written over by a later chunk. */
+  /**
+   * Takes one chunk record. The value is only valid until the call returns: it is written over by
+   * a later chunk.
+   */
   interface Sink {
     void chunk(byte[] key, byte[] value);
   }
@@ -26,7 +30,10 @@ final class ChunkWriter {
   private final Tokens tokens;
   private final MerkleTree tree;
   private final byte[] head = new byte[HEAD_BYTES_MAX];
-  /** Buffers of the few lengths that full chunks have: the producer copies a value before send() returns. */
+  /**
+   * Buffers of the few lengths that full chunks have: the producer copies a value before send()
+   * returns.
+   */
   private final Map<Integer, byte[]> fullChunkValues = new HashMap<>();
 
   ChunkWriter(Sha256 sha256) {
@@ -38,8 +45,12 @@ final class ChunkWriter {
     return text.getBytes(StandardCharsets.US_ASCII);
   }
 
-  /** Writes products [first, first + count) of a batch, chunks numbered from {@code chunkIndex}; root to {@code root}. */
-  void write(byte[] batchId, long requestedAtMs, long first, long count, int chunkIndex, Sink sink, byte[] root) {
+  /**
+   * Writes products [first, first + count) of a batch, chunks numbered from {@code chunkIndex};
+   * root to {@code root}.
+   */
+  void write(byte[] batchId, long requestedAtMs, long first, long count, int chunkIndex, Sink sink,
+      byte[] root) {
     tokens.begin(batchId, requestedAtMs);
     tree.clear();
     long end = first + count;
@@ -79,7 +90,8 @@ final class ChunkWriter {
   }
 
   private byte[] buffer(int bytes, int products) {
-    return products < CHUNK_PRODUCTS ? new byte[bytes] : fullChunkValues.computeIfAbsent(bytes, byte[]::new);
+    return products < CHUNK_PRODUCTS ? new byte[bytes]
+                                     : fullChunkValues.computeIfAbsent(bytes, byte[] ::new);
   }
 
   private int writeHead(byte[] batchId, int index, long first, int products) {

@@ -6,8 +6,9 @@ import java.security.GeneralSecurityException;
 import java.security.MessageDigest;
 
 /**
- * SHA-256 through the JDK's public API. The HMAC pads are hashed once and the digest is cloned after them (RFC 2104,
- * section 4), which saves two of four compressions at the price of two short-lived objects for each token.
+ * SHA-256 through the JDK's public API. The HMAC pads are hashed once and the digest is cloned
+ * after them (RFC 2104, section 4), which saves two of four compressions at the price of two
+ * short-lived objects for each token.
  */
 final class DigestSha256 implements Sha256 {
   private final MessageDigest inner;

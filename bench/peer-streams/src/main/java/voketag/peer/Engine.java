@@ -1,7 +1,10 @@
 package voketag.peer;
 
-/** What every processor of the peer needs to know: the key, the topics, how a large batch is split. */
-record Engine(String prefix, String sha256Way, byte[] key, long directProductsMax, long taskProducts) {
+/**
+ * What every processor of the peer needs to know: the key, the topics, how a large batch is split.
+ */
+record Engine(
+    String prefix, String sha256Way, byte[] key, long directProductsMax, long taskProducts) {
   private static final long TASKS_MAX = 64;
 
   static Sha256 sha256(String way, byte[] key) {
@@ -36,7 +39,7 @@ record Engine(String prefix, String sha256Way, byte[] key, long directProductsMa
     return prefix + "merkle-subtree-computed";
   }
 
-  /** Products of one task of a large batch: a power of two, so that its root is a node of the batch's tree. */
+  /** Products of one task of a large batch: a power of two, so its root is a node of the tree. */
   long taskProductsFor(long productCount) {
     long size = taskProducts;
     while (size * TASKS_MAX < productCount) {

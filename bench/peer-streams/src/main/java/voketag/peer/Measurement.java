@@ -10,19 +10,13 @@ import java.util.Locale;
 final class Measurement {
   private Measurement() {}
 
-  static void report(String name, long batches, long products, double seconds, String file) throws IOException {
-    String json =
-        String.format(
-            Locale.ROOT,
-            "{\"peer\":\"%s\",\"batches\":%d,\"products\":%d,\"seconds\":%.3f,\"products_per_second\":%.0f,"
-                + "\"cpu_seconds\":%.2f,\"resident_max_bytes\":%d}%n",
-            name,
-            batches,
-            products,
-            seconds,
-            products / seconds,
-            cpuSeconds(),
-            residentMaxBytes());
+  static void report(String name, long batches, long products, double seconds, String file)
+      throws IOException {
+    String json = String.format(Locale.ROOT,
+        "{\"peer\":\"%s\",\"batches\":%d,\"products\":%d,\"seconds\":%.3f,"
+                + "\"products_per_second\":%.0f,"
+            + "\"cpu_seconds\":%.2f,\"resident_max_bytes\":%d}%n",
+        name, batches, products, seconds, products / seconds, cpuSeconds(), residentMaxBytes());
     System.out.print(json);
     if (!file.isEmpty()) {
       Files.writeString(Path.of(file), json);
@@ -31,7 +25,8 @@ final class Measurement {
 
   /** CPU time of this process, all threads, with the JVM's own. */
   static double cpuSeconds() {
-    var system = (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+    var system =
+        (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
     return system.getProcessCpuTime() / 1e9;
   }
 

@@ -1,14 +1,17 @@
 package voketag.peer;
 
 /**
- * The root of an RFC 6962 tree, leaf by leaf, in memory for one path. The same object folds leaves and, in the
- * aggregation, the roots of perfect subtrees of equal size. Not thread-safe.
+ * The root of an RFC 6962 tree, leaf by leaf, in memory for one path. The same object folds leaves
+ * and, in the aggregation, the roots of perfect subtrees of equal size. Not thread-safe.
  */
 final class MerkleTree {
   private static final int LEVELS_MAX = 64;
 
   private final Sha256 sha256;
-  /** The roots of the perfect subtrees so far, largest first, side by side: the last two are a node's input. */
+  /**
+   * The roots of the perfect subtrees so far, largest first, side by side: the last two are a
+   * node's input.
+   */
   private final byte[] stack = new byte[(LEVELS_MAX + 2) * Sha256.HASH_BYTES];
   private int depth;
   private long leaves;
@@ -36,7 +39,8 @@ final class MerkleTree {
 
   private void carry() {
     depth++;
-    // As in binary counting: each trailing one bit of the number of leaves before this one is a subtree to join.
+    // As in binary counting: each trailing one bit of the number of leaves before this one is a
+    // subtree to join.
     for (long before = leaves; (before & 1) != 0; before >>>= 1) {
       joinLastTwo();
     }
@@ -49,7 +53,10 @@ final class MerkleTree {
     sha256.node(stack, left, stack, left);
   }
 
-  /** Writes the root to {@code out[offset..+32)} and clears the tree. At least one leaf must have been added. */
+  /**
+   * Writes the root to {@code out[offset..+32)} and clears the tree. At least one leaf must have
+   * been added.
+   */
   void root(byte[] out, int offset) {
     if (depth == 0) {
       throw new IllegalStateException("a tree without leaves was asked for its root");

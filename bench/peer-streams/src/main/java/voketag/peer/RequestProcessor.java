@@ -5,7 +5,10 @@ import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
 import org.apache.kafka.streams.processor.api.Record;
 
-/** A batch request becomes its chunks and its root; a large one becomes tasks that all partitions share. */
+/**
+ * A batch request becomes its chunks and its root; a large one becomes tasks that all partitions
+ * share.
+ */
 final class RequestProcessor implements Processor<byte[], byte[], byte[], byte[]> {
   static final String CHUNKS = "chunks";
   static final String ROOTS = "roots";
@@ -42,14 +45,8 @@ final class RequestProcessor implements Processor<byte[], byte[], byte[], byte[]
   }
 
   private void generate(BatchRequest request, long timestampMs) {
-    writer.write(
-        request.batchId(),
-        timestampMs,
-        0,
-        request.productCount(),
-        0,
-        (key, value) -> context.forward(new Record<>(key, value, timestampMs), CHUNKS),
-        root);
+    writer.write(request.batchId(), timestampMs, 0, request.productCount(), 0,
+        (key, value) -> context.forward(new Record<>(key, value, timestampMs), CHUNKS), root);
     byte[] value = rootValue(request.batchId(), root, request.productCount());
     context.forward(new Record<>(request.batchId(), value, timestampMs), ROOTS);
   }
@@ -60,25 +57,23 @@ final class RequestProcessor implements Processor<byte[], byte[], byte[], byte[]
     for (int index = 0; index < tasks; index++) {
       long first = index * size;
       long count = Math.min(size, request.productCount() - first);
-      Task task = new Task(request.batchId(), timestampMs, request.productCount(), first, count, index, tasks);
-      context.forward(new Record<>(taskKey(request.batchId(), index), task.encode(), timestampMs), TASKS);
+      Task task = new Task(
+          request.batchId(), timestampMs, request.productCount(), first, count, index, tasks);
+      context.forward(
+          new Record<>(taskKey(request.batchId(), index), task.encode(), timestampMs), TASKS);
     }
   }
 
   private static byte[] taskKey(byte[] batchId, int index) {
-    return (new String(batchId, StandardCharsets.US_ASCII) + ":" + index).getBytes(StandardCharsets.US_ASCII);
+    return (new String(batchId, StandardCharsets.US_ASCII) + ":" + index)
+        .getBytes(StandardCharsets.US_ASCII);
   }
 
   /** {@code {"batch_id", "merkle_root", "product_count"}}. */
   static byte[] rootValue(byte[] batchId, byte[] root, long productCount) {
-    String json =
-        "{\"batch_id\":\""
-            + new String(batchId, StandardCharsets.US_ASCII)
-            + "\",\"merkle_root\":\""
-            + java.util.HexFormat.of().formatHex(root)
-            + "\",\"product_count\":"
-            + productCount
-            + "}";
+    String json = "{\"batch_id\":\"" + new String(batchId, StandardCharsets.US_ASCII)
+        + "\",\"merkle_root\":\"" + java.util.HexFormat.of().formatHex(root)
+        + "\",\"product_count\":" + productCount + "}";
     return json.getBytes(StandardCharsets.US_ASCII);
   }
 }

@@ -1,5 +1,8 @@
 package voketag.peer;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Base64;
 import java.util.HashMap;
 import java.util.Map;
@@ -17,7 +20,8 @@ final class Settings {
     for (int i = 0; i < arguments.length; i += 2) {
       String name = arguments[i].startsWith("--") ? arguments[i].substring(2) : arguments[i];
       if (!defaults.containsKey(name) || i + 1 == arguments.length) {
-        throw new IllegalArgumentException("unknown or incomplete option --" + name + "; known: " + defaults.keySet());
+        throw new IllegalArgumentException(
+            "unknown or incomplete option --" + name + "; known: " + defaults.keySet());
       }
       values.put(name, arguments[i + 1]);
     }
@@ -36,9 +40,20 @@ final class Settings {
     return Boolean.parseBoolean(values.get(name));
   }
 
-  /** The key of {@code VOKETAG_TOKEN_KEYS} ("id:base64url,..."; the first signs), or a fixed key of 32 bytes. */
+  /**
+   * The key of {@code VOKETAG_TOKEN_KEYS} ("id:base64url,..."; the first signs) or of the file that
+   * {@code VOKETAG_TOKEN_KEYS_FILE} names; without either, 32 zero bytes.
+   */
   static byte[] signingKey() {
     String keys = System.getenv("VOKETAG_TOKEN_KEYS");
+    String file = System.getenv("VOKETAG_TOKEN_KEYS_FILE");
+    if (keys == null && file != null) {
+      try {
+        keys = Files.readString(Path.of(file)).strip();
+      } catch (IOException e) {
+        throw new IllegalArgumentException("cannot read VOKETAG_TOKEN_KEYS_FILE " + file, e);
+      }
+    }
     if (keys == null || keys.isEmpty()) {
       return new byte[32];
     }

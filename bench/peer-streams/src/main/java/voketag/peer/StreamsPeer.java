@@ -21,30 +21,23 @@ import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.state.Stores;
 
 /**
- * The peer: batch requests become token chunks and Merkle roots, exactly once, as a Kafka Streams application.
+ * The peer: batch requests become token chunks and Merkle roots, exactly once, as a Kafka Streams
+ * application.
  *
- * <p>Runs until it is terminated or, with {@code --expect-batches}, until it has read that many roots back with
- * read_committed; then it reports products a second from the first request it saw to the last root.
+ * <p>Runs until it is terminated or, with {@code --expect-batches}, until it has read that many
+ * roots back with read_committed; then it reports products a second from the first request it saw
+ * to the last root.
  */
 public final class StreamsPeer {
   private static final Map<String, String> DEFAULTS =
-      Map.ofEntries(
-          Map.entry("bootstrap", "127.0.0.1:9092"),
-          Map.entry("prefix", "peer."),
-          Map.entry("state-dir", "/tmp/peer-streams"),
-          Map.entry("partitions", "12"),
-          Map.entry("threads", "2"),
-          Map.entry("sha256", "block"),
-          Map.entry("direct-products-max", "16384"),
-          Map.entry("task-products", "16384"),
-          Map.entry("commit-interval-ms", "200"),
-          Map.entry("batch-bytes", "524288"),
-          Map.entry("linger-ms", "20"),
-          Map.entry("buffer-bytes", "33554432"),
-          Map.entry("max-poll-records", "1000"),
-          Map.entry("create-topics", "true"),
-          Map.entry("expect-batches", "0"),
-          Map.entry("result", ""));
+      Map.ofEntries(Map.entry("bootstrap", "127.0.0.1:9092"), Map.entry("prefix", "peer."),
+          Map.entry("state-dir", "/tmp/peer-streams"), Map.entry("partitions", "12"),
+          Map.entry("threads", "2"), Map.entry("sha256", "block"),
+          Map.entry("direct-products-max", "16384"), Map.entry("task-products", "16384"),
+          Map.entry("commit-interval-ms", "200"), Map.entry("batch-bytes", "524288"),
+          Map.entry("linger-ms", "20"), Map.entry("buffer-bytes", "33554432"),
+          Map.entry("max-poll-records", "1000"), Map.entry("create-topics", "true"),
+          Map.entry("expect-batches", "0"), Map.entry("result", ""));
 
   private final Settings settings;
   private final Engine engine;
@@ -52,13 +45,8 @@ public final class StreamsPeer {
 
   private StreamsPeer(Settings settings) {
     this.settings = settings;
-    engine =
-        new Engine(
-            settings.text("prefix"),
-            settings.text("sha256"),
-            Settings.signingKey(),
-            settings.number("direct-products-max"),
-            settings.number("task-products"));
+    engine = new Engine(settings.text("prefix"), settings.text("sha256"), Settings.signingKey(),
+        settings.number("direct-products-max"), settings.number("task-products"));
   }
 
   public static void main(String[] arguments) throws Exception {
@@ -70,12 +58,11 @@ public final class StreamsPeer {
       createTopics();
     }
     try (KafkaStreams streams = new KafkaStreams(topology(), new StreamsConfig(properties()))) {
-      streams.setStateListener(
-          (state, before) -> {
-            if (state == KafkaStreams.State.RUNNING) {
-              System.out.println("running");
-            }
-          });
+      streams.setStateListener((state, before) -> {
+        if (state == KafkaStreams.State.RUNNING) {
+          System.out.println("running");
+        }
+      });
       Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(20))));
       streams.start();
       if (settings.number("expect-batches") > 0) {
@@ -92,12 +79,9 @@ public final class StreamsPeer {
     try (Admin admin = Admin.create(properties)) {
       var existing = admin.listTopics().names().get();
       List<NewTopic> missing =
-          Stream.of(
-                  engine.requestTopic(),
-                  engine.chunkTopic(),
-                  engine.rootTopic(),
-                  engine.taskTopic(),
-                  engine.subtreeTopic())
+          Stream
+              .of(engine.requestTopic(), engine.chunkTopic(), engine.rootTopic(),
+                  engine.taskTopic(), engine.subtreeTopic())
               .filter(name -> !existing.contains(name))
               .map(name -> new NewTopic(name, settings.number("partitions"), (short) 1))
               .toList();
@@ -109,9 +93,8 @@ public final class StreamsPeer {
     var serde = Serdes.ByteArray();
     var read = serde.deserializer();
     var write = serde.serializer();
-    var store =
-        Stores.keyValueStoreBuilder(
-            Stores.inMemoryKeyValueStore(SubtreeProcessor.STORE), Serdes.String(), Serdes.ByteArray());
+    var store = Stores.keyValueStoreBuilder(
+        Stores.inMemoryKeyValueStore(SubtreeProcessor.STORE), Serdes.String(), Serdes.ByteArray());
     return new Topology()
         .addSource("requests", read, read, engine.requestTopic())
         .addProcessor("request", () -> new RequestProcessor(engine, clock), "requests")
@@ -140,14 +123,18 @@ public final class StreamsPeer {
     result.put(StreamsConfig.POLL_MS_CONFIG, 20);
     result.put(StreamsConfig.DEFAULT_KEY_SERDE_CLASS_CONFIG, Serdes.ByteArraySerde.class);
     result.put(StreamsConfig.DEFAULT_VALUE_SERDE_CLASS_CONFIG, Serdes.ByteArraySerde.class);
-    result.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), settings.number("batch-bytes"));
-    result.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), settings.number("linger-ms"));
-    result.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG), settings.number("buffer-bytes"));
+    result.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG),
+        settings.number("batch-bytes"));
+    result.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG),
+        settings.number("linger-ms"));
+    result.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG),
+        settings.number("buffer-bytes"));
     result.put(StreamsConfig.producerPrefix(ProducerConfig.MAX_REQUEST_SIZE_CONFIG), 8 << 20);
     result.put(StreamsConfig.producerPrefix(ProducerConfig.COMPRESSION_TYPE_CONFIG), "none");
     result.put(StreamsConfig.producerPrefix(ProducerConfig.SEND_BUFFER_CONFIG), 1 << 20);
     result.put(StreamsConfig.consumerPrefix(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG), "earliest");
-    result.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG), settings.number("max-poll-records"));
+    result.put(StreamsConfig.consumerPrefix(ConsumerConfig.MAX_POLL_RECORDS_CONFIG),
+        settings.number("max-poll-records"));
     return result;
   }
 
@@ -158,10 +145,11 @@ public final class StreamsPeer {
     properties.put(ConsumerConfig.AUTO_OFFSET_RESET_CONFIG, "earliest");
     long seen = 0;
     long products = 0;
-    try (var consumer =
-        new KafkaConsumer<>(properties, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+    try (var consumer = new KafkaConsumer<>(
+             properties, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
       List<TopicPartition> partitions =
-          consumer.partitionsFor(engine.rootTopic()).stream()
+          consumer.partitionsFor(engine.rootTopic())
+              .stream()
               .map(info -> new TopicPartition(info.topic(), info.partition()))
               .toList();
       consumer.assign(partitions);

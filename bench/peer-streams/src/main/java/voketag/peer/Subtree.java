@@ -2,12 +2,20 @@ package voketag.peer;
 
 import java.nio.ByteBuffer;
 
-/** The root of one task's subtree, as it travels through the peer's internal topic (big-endian, 48 bytes). */
+/**
+ * The root of one task's subtree, as it travels through the peer's internal topic (big-endian, 48
+ * bytes).
+ */
 record Subtree(long productCount, int index, int tasks, byte[] root) {
   private static final int BYTES = Long.BYTES + 2 * Integer.BYTES + Sha256.HASH_BYTES;
 
   byte[] encode() {
-    return ByteBuffer.allocate(BYTES).putLong(productCount).putInt(index).putInt(tasks).put(root).array();
+    return ByteBuffer.allocate(BYTES)
+        .putLong(productCount)
+        .putInt(index)
+        .putInt(tasks)
+        .put(root)
+        .array();
   }
 
   static Subtree decode(byte[] bytes) {

@@ -7,8 +7,9 @@ import org.apache.kafka.streams.processor.api.Record;
 import org.apache.kafka.streams.state.KeyValueStore;
 
 /**
- * Collects the subtree roots of a large batch in a store and emits the batch's root with the last one. The store is in
- * memory with a changelog: it holds at most 64 hashes for each batch in flight.
+ * Collects the subtree roots of a large batch in a store and emits the batch's root with the last
+ * one. The store is in memory with a changelog: it holds at most 64 hashes for each batch in
+ * flight.
  */
 final class SubtreeProcessor implements Processor<byte[], byte[], byte[], byte[]> {
   static final String STORE = "subtree-roots";
@@ -36,8 +37,8 @@ final class SubtreeProcessor implements Processor<byte[], byte[], byte[], byte[]
     Subtree subtree = Subtree.decode(record.value());
     String batchId = new String(record.key(), java.nio.charset.StandardCharsets.US_ASCII);
     byte[] stored = store.get(batchId);
-    byte[] collected =
-        stored == null ? new byte[ROOTS_OFFSET + subtree.tasks() * Sha256.HASH_BYTES] : stored.clone();
+    byte[] collected = stored == null ? new byte[ROOTS_OFFSET + subtree.tasks() * Sha256.HASH_BYTES]
+                                      : stored.clone();
     ByteBuffer fields = ByteBuffer.wrap(collected);
     long seen = fields.getLong(SEEN_OFFSET);
     if ((seen & (1L << subtree.index())) != 0) {

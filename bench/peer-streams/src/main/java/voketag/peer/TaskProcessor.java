@@ -25,17 +25,13 @@ final class TaskProcessor implements Processor<byte[], byte[], byte[], byte[]> {
   public void process(Record<byte[], byte[]> record) {
     Task task = Task.decode(record.value());
     long timestampMs = record.timestamp();
-    int chunksOfFullTask =
-        (int)
-            ((task.index() == 0 ? 0 : task.first() / task.index()) + ChunkWriter.CHUNK_PRODUCTS - 1)
-            / ChunkWriter.CHUNK_PRODUCTS;
-    writer.write(
-        task.batchId(),
-        task.requestedAtMs(),
-        task.first(),
-        task.count(),
+    int chunksOfFullTask = (int) ((task.index() == 0 ? 0 : task.first() / task.index())
+                               + ChunkWriter.CHUNK_PRODUCTS - 1)
+        / ChunkWriter.CHUNK_PRODUCTS;
+    writer.write(task.batchId(), task.requestedAtMs(), task.first(), task.count(),
         task.index() * chunksOfFullTask,
-        (key, value) -> context.forward(new Record<>(key, value, timestampMs), RequestProcessor.CHUNKS),
+        (key, value)
+            -> context.forward(new Record<>(key, value, timestampMs), RequestProcessor.CHUNKS),
         root);
     byte[] value = new Subtree(task.productCount(), task.index(), task.tasks(), root).encode();
     context.forward(new Record<>(task.batchId(), value, timestampMs), SUBTREES);

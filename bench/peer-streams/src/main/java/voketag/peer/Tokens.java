@@ -8,19 +8,21 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 
 /**
- * Makes product ids and tokens of one batch at a time, straight into the JSON that is being written. Not thread-safe.
+ * Makes product ids and tokens of one batch at a time, straight into the JSON that is being
+ * written. Not thread-safe.
  *
- * <p>Product id: UUIDv8 of 48-bit milliseconds of the request, a 32-bit tag of the batch and a 42-bit position that
- * rises with the serial by a secret stride and jitter. Token: base64url, unpadded, of version 1, key id 1, the product
- * id and a MAC of 16 bytes: 34 bytes as 46 characters.
+ * <p>Product id: UUIDv8 of 48-bit milliseconds of the request, a 32-bit tag of the batch and a
+ * 42-bit position that rises with the serial by a secret stride and jitter. Token: base64url,
+ * unpadded, of version 1, key id 1, the product id and a MAC of 16 bytes: 34 bytes as 46
+ * characters.
  */
 final class Tokens {
   static final int TOKEN_CHARS = 46;
   static final String LABEL = "voketag-token-v1";
 
   private static final long POSITION_MASK = (1L << 42) - 1;
-  private static final VarHandle LONGS = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
-  private static final VarHandle SHORTS = MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.BIG_ENDIAN);
+  private static final VarHandle LONGS =
+      MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
   private static final VarHandle CHAR_PAIRS =
       MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
   /** Two base64url characters for every 12-bit value, so a token takes 23 look-ups. */
@@ -43,8 +45,8 @@ final class Tokens {
   }
 
   private static short[] pairs() {
-    byte[] alphabet =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".getBytes(StandardCharsets.US_ASCII);
+    byte[] alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".getBytes(
+        StandardCharsets.US_ASCII);
     short[] result = new short[4096];
     for (int i = 0; i < result.length; i++) {
       result[i] = (short) ((alphabet[i >> 6] & 0xff) | (alphabet[i & 63] << 8));
@@ -52,7 +54,9 @@ final class Tokens {
     return result;
   }
 
-  /** Sets the batch that the next tokens belong to. Once for each batch or task, so it may be slow. */
+  /**
+   * Sets the batch that the next tokens belong to. Once for each batch or task, so it may be slow.
+   */
   void begin(byte[] batchId, long requestedAtMs) {
     byte[] drawn;
     try {
@@ -65,15 +69,19 @@ final class Tokens {
     strideMask = (1L << strideBits) - 1;
     base = ((long) LONGS.get(drawn, 16) & POSITION_MASK) >>> 2;
     jitterSeed = (long) LONGS.get(drawn, 24);
-    // 48 bits of time, version 8, the tag's first 12 bits; then variant 2, its last 20 bits, the position.
+    // 48 bits of time, version 8, the tag's first 12 bits; then variant 2, its last 20 bits, the
+    // position.
     high = (requestedAtMs << 16) | 0x8000L | (tag >>> 20);
     tagLow = 0x8000000000000000L | ((tag & 0xfffffL) << 42);
   }
 
-  /** Writes the token of the product at {@code index} within its batch to {@code out[offset..+46)}. */
+  /**
+   * Writes the token of the product at {@code index} within its batch to {@code out[offset..+46)}.
+   */
   void write(long index, byte[] out, int offset) {
     // Below 2^42 always: base < 2^40, and 10 M products take at most 10 M x 2^18 < 2^41.3.
-    long position = (base + (index << strideBits) + (mix(jitterSeed + index) & strideMask)) & POSITION_MASK;
+    long position =
+        (base + (index << strideBits) + (mix(jitterSeed + index) & strideMask)) & POSITION_MASK;
     LONGS.set(head, 2, high);
     LONGS.set(head, 10, tagLow | position);
     sha256.mac(head, mac);
@@ -103,10 +111,5 @@ final class Tokens {
     value = (value ^ (value >>> 30)) * 0xbf58476d1ce4e5b9L;
     value = (value ^ (value >>> 27)) * 0x94d049bb133111ebL;
     return value ^ (value >>> 31);
-  }
-
-  /** Reads two bytes big-endian, for the loader. */
-  static int shortAt(byte[] bytes, int offset) {
-    return (short) SHORTS.get(bytes, offset) & 0xffff;
   }
 }
