@@ -23,6 +23,7 @@ using namespace voketag::bench;
 namespace {
 
 constexpr int kTransactionTimeoutMs = 30000;
+constexpr std::int64_t kWarmUpNs = 1'000'000'000;
 constexpr std::size_t kDistinctValues = 16;
 constexpr std::size_t kTokenChars = 46;
 
@@ -136,7 +137,7 @@ int main(int argument_count, char** arguments) {
                 options.number("transaction-ms") * 1000000, options.number("partitions")};
   // The first transaction finds partitions and coordinator; it is not what is measured.
   for (const Client& client : clients) {
-    write_records(client.get(), {job.topic, job.partitions, 0, job.partitions}, values);
+    write_records(client.get(), {job.topic, job.partitions, kWarmUpNs, job.partitions}, values);
   }
   const std::int64_t started_ns = now_ns();
   std::vector<std::thread> threads;

@@ -6,7 +6,7 @@
 // Prints `ready` once every partition is positioned (so a script may then send its requests), and
 // at the end one JSON line: records, distinct keys, the sum of the counted field, when the first
 // and the last of them came (nanoseconds of CLOCK_MONOTONIC) and bytes of values. Exit code 4 after
-// --timeout-s without the whole count.
+// --timeout-s without the whole count. With --equals N only records whose field is N are counted.
 
 #include <array>
 #include <cstdio>
@@ -33,6 +33,7 @@ struct Goal {
   std::int64_t records;
   std::int64_t total;
   std::string field;
+  std::int64_t equals;
 
   bool reached(const Counted& counted) const {
     return counted.records >= records && counted.total >= total;
@@ -47,13 +48,14 @@ void count(const rd_kafka_message_t& message, const Goal& goal, std::int64_t arr
     }
     fail(std::string("reading failed: ") + rd_kafka_message_errstr(&message));
   }
+  const std::int64_t value = goal.field.empty() ? 0 : number_after(value_of(message), goal.field);
+  if (goal.equals != 0 && value != goal.equals) {
+    return;
+  }
+  counted.total += value > 0 ? value : 0;
   ++counted.records;
   counted.value_bytes += static_cast<std::int64_t>(message.len);
   counted.keys.emplace(key_of(message));
-  if (!goal.field.empty()) {
-    const std::int64_t value = number_after(value_of(message), goal.field);
-    counted.total += value > 0 ? value : 0;
-  }
   if (counted.first_ns == 0) {
     counted.first_ns = arrived_ns;
   }
@@ -92,6 +94,7 @@ int main(int argument_count, char** arguments) {
                          {"records", "0"},
                          {"field", ""},
                          {"total", "0"},
+                         {"equals", "0"},
                          {"from", "end"},
                          {"settle-ms", "0"},
                          {"timeout-s", "120"}});
@@ -108,13 +111,14 @@ int main(int argument_count, char** arguments) {
   std::printf("ready\n");
   std::fflush(stdout);
 
-  const Goal goal{options.number("records"), options.number("total"), options.text("field")};
+  const Goal goal{options.number("records"), options.number("total"), options.text("field"),
+                  options.number("equals")};
   Counted counted;
   consume_until(queue, goal, now_ns() + options.number("timeout-s") * 1000000000, counted);
   const bool reached = goal.reached(counted);
   if (reached && options.number("settle-ms") > 0) {
     // Records beyond the goal would be duplicates: stay a little to catch them.
-    const Goal never{INT64_MAX, INT64_MAX, goal.field};
+    const Goal never{INT64_MAX, INT64_MAX, goal.field, goal.equals};
     const std::int64_t last_ns = counted.last_ns;
     consume_until(queue, never, now_ns() + options.number("settle-ms") * 1000000, counted);
     counted.last_ns = last_ns;
