@@ -1,8 +1,5 @@
 #pragma once
 
-#include <rapidjson/stringbuffer.h>
-#include <rapidjson/writer.h>
-
 #include <array>
 #include <concepts>
 #include <cstddef>
@@ -18,6 +15,7 @@
 #include "events/codec.h"
 #include "events/json.h"
 #include "events/json_reader.h"
+#include "events/json_writer.h"
 
 // How decode and encode follow from a struct's fields(). Include this in one .cc file per module,
 // which instantiates the codec for the module's own structs:
@@ -158,69 +156,59 @@ bool read_members(simdjson::ondemand::object& object, T& out, Problem& problem) 
 
 // ---- writing --------------------------------------------------------------------------------
 
-using JsonWriter = rapidjson::Writer<rapidjson::StringBuffer>;
-
-inline void write_text(JsonWriter& writer, std::string_view text) {
-  writer.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
-}
-inline void write_raw(JsonWriter& writer, std::string_view json, rapidjson::Type type) {
-  writer.RawValue(json.data(), json.size(), type);
-}
-
 inline void write_scalar(JsonWriter& writer, std::int64_t value) {
-  writer.Int64(value);
+  writer.integer(value);
 }
 inline void write_scalar(JsonWriter& writer, bool value) {
-  writer.Bool(value);
+  writer.boolean(value);
 }
 inline void write_scalar(JsonWriter& writer, double value) {
-  write_raw(writer, canonical_number(value), rapidjson::kNumberType);
+  writer.raw(canonical_number(value));
 }
 inline void write_scalar(JsonWriter& writer, const std::string& value) {
-  write_text(writer, value);
+  writer.string(value);
 }
 inline void write_scalar(JsonWriter& writer, const Uuid& value) {
-  write_text(writer, value.to_string());
+  writer.string(value.to_string());
 }
 inline void write_scalar(JsonWriter& writer, const Timestamp& value) {
-  write_text(writer, value.to_string());
+  writer.string(value.to_string());
 }
 inline void write_scalar(JsonWriter& writer, const Hash& value) {
-  write_text(writer, value.to_string());
+  writer.string(value.to_string());
 }
 inline void write_scalar(JsonWriter& writer, const ChainBytes& value) {
-  write_text(writer, value.text);
+  writer.string(value.text);
 }
 inline void write_scalar(JsonWriter& writer, const Decimal& value) {
-  write_text(writer, value.text);
+  writer.string(value.text);
 }
 inline void write_scalar(JsonWriter& writer, const JsonObject& value) {
   // An object that was never set is the empty one: an empty text would break the event around it.
-  write_raw(writer, value.text.empty() ? std::string_view("{}") : value.text,
-            rapidjson::kObjectType);
+  writer.raw(value.text.empty() ? std::string_view("{}") : value.text);
 }
 
 template <class T>
 void write_value(JsonWriter& writer, const T& value) {
   if constexpr (IsVector<T>::value) {
-    writer.StartArray();
+    writer.begin_array();
     for (const auto& element : value) write_value(writer, element);
-    writer.EndArray();
+    writer.end_array();
   } else if constexpr (Described<T>) {
-    writer.StartObject();
+    writer.begin_object();
     const auto write = [&](const auto& field) {
       const auto& member = value.*field.member;
       if constexpr (IsOptional<std::decay_t<decltype(member)>>::value) {
         if (!member) return;
-        writer.Key(field.name.data(), static_cast<rapidjson::SizeType>(field.name.size()));
+        writer.key(field.name);
         write_value(writer, *member);
       } else {
-        writer.Key(field.name.data(), static_cast<rapidjson::SizeType>(field.name.size()));
+        writer.key(field.name);
         write_value(writer, member);
       }
     };
     std::apply([&](const auto&... field) { (write(field), ...); }, Description<T>::kFields);
-    writer.EndObject();
+    writer.end_object();
   } else {
     write_scalar(writer, value);
   }
@@ -243,17 +231,11 @@ Result<Event> decode(std::string_view json) {
 
 template <class Event>
 std::string encode(const Event& event) {
-  // Kept between calls: a fresh buffer would grow through half a dozen allocations each time.
-  thread_local rapidjson::StringBuffer buffer;
-  buffer.Clear();
-  detail::JsonWriter writer(buffer);
+  constexpr std::size_t kUsualBytes = 512;
+  std::string json;
+  json.reserve(kUsualBytes);
+  JsonWriter writer(json);
   detail::write_value(writer, event);
-  std::string json(buffer.GetString(), buffer.GetSize());
-  constexpr std::size_t kKeptBytesMax = 1024 * 1024;
-  if (json.size() > kKeptBytesMax) {
-    buffer.Clear();
-    buffer.ShrinkToFit();
-  }
   return json;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "events/json_reader.h"
+#include "events/json_writer.h"
 
 namespace voketag::events {
 namespace {
@@ -32,45 +33,6 @@ bool utf16_less(std::string_view a, std::string_view b) {
   return std::lexicographical_compare(
       a.begin(), a.end(), b.begin(), b.end(),
       [](char left, char right) { return utf16_rank(left) < utf16_rank(right); });
-}
-
-void append_string(std::string& out, std::string_view text) {
-  constexpr char kDigits[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      case '\f':
-        out += "\\f";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += "\\u00";
-          out += kDigits[c >> 4];
-          out += kDigits[c & 15];
-        } else {
-          out += c;
-        }
-    }
-  }
-  out += '"';
 }
 
 bool read_string(JsonValue& value, std::string_view& text, Problem& problem) {
@@ -108,7 +70,7 @@ bool append_members(simdjson::ondemand::object& object, int depth, std::string& 
       return problem.in_member(members[i].first);
     }
     if (i > 0) out += ',';
-    append_string(out, members[i].first);
+    append_json_string(out, members[i].first);
     out += ':';
     out += members[i].second;
   }
@@ -166,7 +128,7 @@ bool append_value(JsonValue& value, int depth, std::string& out, Problem& proble
     case json_type::string: {
       std::string_view text;
       if (!read_string(value, text, problem)) return false;
-      append_string(out, text);
+      append_json_string(out, text);
       return true;
     }
     case json_type::boolean:

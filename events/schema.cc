@@ -1,8 +1,5 @@
 #include "events/schema.h"
 
-#include <rapidjson/prettywriter.h>
-#include <rapidjson/stringbuffer.h>
-
 #include <algorithm>
 #include <cassert>
 #include <limits>
@@ -14,12 +11,12 @@
 #include "events/codec_impl.h"
 #include "events/envelope.h"
 #include "events/events.h"
+#include "events/json_writer.h"
 #include "events/topics.h"
 
 namespace voketag::events {
 namespace {
 
-using SchemaWriter = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 using detail::Described;
 using detail::IsOptional;
 using detail::IsVector;
@@ -37,15 +34,40 @@ const Topic& topic_named(std::string_view name) {
   return *topic;
 }
 
-void key(SchemaWriter& writer, std::string_view name) {
-  writer.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+void member(JsonWriter& writer, std::string_view name, std::string_view value) {
+  writer.key(name);
+  writer.string(value);
 }
-void text(SchemaWriter& writer, std::string_view value) {
-  writer.String(value.data(), static_cast<rapidjson::SizeType>(value.size()));
-}
-void member(SchemaWriter& writer, std::string_view name, std::string_view value) {
-  key(writer, name);
-  text(writer, value);
+
+// The same JSON for people: a member a line, arrays on one line. `json` has no white space between
+// its tokens and no arrays of objects.
+std::string pretty(std::string_view json) {
+  std::string out;
+  std::size_t depth = 0;
+  bool in_string = false;
+  bool in_array = false;
+  const auto new_line = [&] { out += "\n" + std::string(2 * depth, ' '); };
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string || c == '"') {
+      out += c;
+      if (c == '\\') out += json[++i];
+      continue;
+    }
+    if (c == '[' || c == ']') in_array = c == '[';
+    if (c == '{') ++depth;
+    if (c == '}') {
+      --depth;
+      new_line();
+    }
+    out += c;
+    if (c == '{') new_line();
+    if (c == ':') out += ' ';
+    if (c == ',' && in_array) out += ' ';
+    if (c == ',' && !in_array) new_line();
+  }
+  return out + "\n";
 }
 
 bool has_minimum(const Rule& rule) {
@@ -56,15 +78,15 @@ bool has_maximum(const Rule& rule) {
 }
 
 // A rule's bounds under the names that the type's schema has for them.
-void bounds(SchemaWriter& writer, const Rule& rule, std::string_view minimum,
+void bounds(JsonWriter& writer, const Rule& rule, std::string_view minimum,
             std::string_view maximum) {
   if (has_minimum(rule)) {
-    key(writer, minimum);
-    writer.Int64(rule.minimum);
+    writer.key(minimum);
+    writer.integer(rule.minimum);
   }
   if (has_maximum(rule)) {
-    key(writer, maximum);
-    writer.Int64(rule.maximum);
+    writer.key(maximum);
+    writer.integer(rule.maximum);
   }
 }
 
@@ -78,20 +100,20 @@ std::vector<std::string_view> split_choices(std::string_view choices) {
   return list;
 }
 
-void type(SchemaWriter& writer, std::string_view name, bool optional) {
+void type(JsonWriter& writer, std::string_view name, bool optional) {
   if (!optional) return member(writer, "type", name);
-  key(writer, "type");
-  writer.StartArray();
-  text(writer, name);
-  text(writer, "null");
-  writer.EndArray();
+  writer.key("type");
+  writer.begin_array();
+  writer.string(name);
+  writer.string("null");
+  writer.end_array();
 }
 
 template <Described T>
-void write_members(SchemaWriter& writer);
+void write_members(JsonWriter& writer);
 
 template <class T>
-void write_string_type(SchemaWriter& writer, const Rule& rule, bool optional) {
+void write_string_type(JsonWriter& writer, const Rule& rule, bool optional) {
   if constexpr (std::is_same_v<T, Uuid>) {
     member(writer, "format", "uuid");
     member(writer, "pattern", kUuidPattern);
@@ -104,11 +126,11 @@ void write_string_type(SchemaWriter& writer, const Rule& rule, bool optional) {
   } else if constexpr (std::is_same_v<T, Decimal>) {
     member(writer, "pattern", "^-?[0-9]+(\\.[0-9]+)?$");
   } else if (!rule.choices.empty()) {
-    key(writer, "enum");
-    writer.StartArray();
-    for (const std::string_view choice : split_choices(rule.choices)) text(writer, choice);
-    if (optional) writer.Null();
-    writer.EndArray();
+    writer.key("enum");
+    writer.begin_array();
+    for (const std::string_view choice : split_choices(rule.choices)) writer.string(choice);
+    if (optional) writer.null();
+    writer.end_array();
   } else {
     bounds(writer, rule, "minLength", "maxLength");
     member(writer, "pattern", kTextPattern);
@@ -117,15 +139,15 @@ void write_string_type(SchemaWriter& writer, const Rule& rule, bool optional) {
 
 // The schema of a value, without the braces around it.
 template <class T>
-void write_type(SchemaWriter& writer, const Rule& rule, bool optional) {
+void write_type(JsonWriter& writer, const Rule& rule, bool optional) {
   if constexpr (IsOptional<T>::value) {
     write_type<typename T::value_type>(writer, rule, true);
   } else if constexpr (IsVector<T>::value) {
     type(writer, "array", optional);
-    key(writer, "items");
-    writer.StartObject();
+    writer.key("items");
+    writer.begin_object();
     write_type<typename T::value_type>(writer, Rule{}, false);
-    writer.EndObject();
+    writer.end_object();
     bounds(writer, rule, "minItems", "maxItems");
   } else if constexpr (Described<T>) {
     type(writer, "object", optional);
@@ -135,12 +157,12 @@ void write_type(SchemaWriter& writer, const Rule& rule, bool optional) {
     Rule range = rule;
     bounds(writer, rule, "minimum", "maximum");
     if (!has_minimum(range)) {
-      key(writer, "minimum");
-      writer.Int64(range.minimum);
+      writer.key("minimum");
+      writer.integer(range.minimum);
     }
     if (!has_maximum(range)) {
-      key(writer, "maximum");
-      writer.Int64(range.maximum);
+      writer.key("maximum");
+      writer.integer(range.maximum);
     }
   } else if constexpr (std::is_same_v<T, bool>) {
     type(writer, "boolean", optional);
@@ -171,25 +193,25 @@ std::string describe_member(std::string_view meaning, const Rule& rule) {
 }
 
 template <Described T>
-void write_members(SchemaWriter& writer) {
-  key(writer, "properties");
-  writer.StartObject();
+void write_members(JsonWriter& writer) {
+  writer.key("properties");
+  writer.begin_object();
   const auto property = [&]<class Owner, class Type>(const Field<Owner, Type>& field) {
-    key(writer, field.name);
-    writer.StartObject();
+    writer.key(field.name);
+    writer.begin_object();
     member(writer, "description", describe_member<Type>(field.meaning, field.rule));
     write_type<Type>(writer, field.rule, false);
-    writer.EndObject();
+    writer.end_object();
   };
   std::apply([&](const auto&... field) { (property(field), ...); },
              detail::Description<T>::kFields);
-  writer.EndObject();
-  key(writer, "required");
-  writer.StartArray();
+  writer.end_object();
+  writer.key("required");
+  writer.begin_array();
   for (std::size_t i = 0; i < detail::Description<T>::kCount; ++i) {
-    if (!detail::Description<T>::kOptional[i]) text(writer, detail::Description<T>::kNames[i]);
+    if (!detail::Description<T>::kOptional[i]) writer.string(detail::Description<T>::kNames[i]);
   }
-  writer.EndArray();
+  writer.end_array();
 }
 
 template <class Visit, class... Event>
@@ -405,18 +427,16 @@ void write_preamble(YamlWriter& yaml) {
 
 template <class Event>
 std::string json_schema() {
-  rapidjson::StringBuffer buffer;
-  SchemaWriter writer(buffer);
-  writer.SetIndent(' ', 2);
-  writer.SetFormatOptions(rapidjson::kFormatSingleLineArray);
-  writer.StartObject();
+  std::string json;
+  JsonWriter writer(json);
+  writer.begin_object();
   member(writer, "$schema", "https://json-schema.org/draft/2020-12/schema");
   member(writer, "$id", "urn:voketag:event:" + std::string(Event::kTopic) + ":v1");
   member(writer, "title", Event::kTopic);
   member(writer, "description", topic_named(Event::kTopic).meaning);
   write_type<Event>(writer, Rule{}, false);
-  writer.EndObject();
-  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+  writer.end_object();
+  return pretty(json);
 }
 
 }  // namespace
