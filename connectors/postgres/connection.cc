@@ -123,6 +123,7 @@ FlatStatement flatten(std::span<const Parameter> parameters, bool binary) {
 Rows::Rows(pg_result* result) : result_(result) {}
 void Rows::Clear::operator()(pg_result* result) const { PQclear(result); }
 int Rows::count() const { return PQntuples(result_.get()); }
+int Rows::columns() const { return PQnfields(result_.get()); }
 bool Rows::is_null(int row, int column) const {
   return PQgetisnull(result_.get(), row, column) != 0;
 }

@@ -30,6 +30,7 @@ class Rows {
  public:
   explicit Rows(pg_result* result);
   int count() const;
+  int columns() const;
   bool is_null(int row, int column) const;
   std::string_view text(int row, int column) const;  // valid as long as this object
   std::int64_t int64(int row, int column) const;     // 0 where the text is no number
