@@ -1,0 +1,272 @@
+#include <malloc.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <ostream>
+
+#include "connectors/postgres/migrations.h"
+#include "connectors/postgres/postgres_view_sink.h"
+#include "processors/anchoring/anchoring_processor.h"
+#include "processors/anchoring/mock_chain.h"
+#include "processors/batches/batches_processor.h"
+#include "processors/ingress/ingress_processor.h"
+#include "processors/merkle/merkle_processor.h"
+#include "processors/tokens/tokens_processor.h"
+#include "processors/views/anchors_projection.h"
+#include "processors/views/batches_projection.h"
+#include "processors/views/merkle_subtrees_projection.h"
+#include "processors/views/products_projection.h"
+#include "runtime/clock.h"
+#include "runtime/engine.h"
+#include "state/database.h"
+#include "voketag/commands/command.h"
+#include "voketag/commands/commands.h"
+#include "voketag/kafka_access.h"
+#include "voketag/logging.h"
+#include "voketag/version.h"
+#include "voketag/views.h"
+
+namespace voketag::cli {
+namespace {
+
+using events::Status;
+
+std::atomic<bool> stop_requested{false};
+
+// The first signal asks for an orderly stop; whoever sends a second one does not want to wait.
+void on_stop_signal(int signal) {
+  if (stop_requested.exchange(true)) _exit(128 + signal);
+}
+
+void catch_signals() {
+  stop_requested = false;
+  struct sigaction action {};
+  action.sa_handler = on_stop_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+}
+
+// glibc gives every thread an arena of its own, each of which keeps what was ever freed in it. A few
+// shared ones cost little contention here, where threads allocate little, and tens of MB less.
+void bound_malloc() {
+  mallopt(M_ARENA_MAX, 2);
+  mallopt(M_TRIM_THRESHOLD, 8 << 20);
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
+struct RunOptions {
+  std::string roles;
+};
+
+// One running instance: what its parts need, in the order in which it must outlive them.
+class Instance {
+ public:
+  Instance(const Configuration& configuration, std::set<Role> roles)
+      : configuration_(configuration), roles_(std::move(roles)) {}
+
+  Status prepare() {
+    for (const auto step : {&Instance::read_keys, &Instance::prepare_views, &Instance::prepare_log,
+                            &Instance::open_state}) {
+      if (Status done = (this->*step)(); !done) return done;
+    }
+    runtime::EngineOptions options;
+    options.instance = configuration_.instance;
+    options.configuration_version = configuration_version();
+    options.commit_interval_ms = static_cast<int>(configuration_.commit_interval_ms);
+    engine_ = std::make_unique<runtime::Engine>(*log_, *database_, clock_, options);
+    add_processors();
+    if (has(Role::kProjections)) add_projections();
+    return {};
+  }
+
+  Status run() {
+    Status status = engine_->run(stop_requested);
+    engine_.reset();
+    if (Status flushed = database_->flush(); status && !flushed) status = flushed;
+    return status;
+  }
+
+ private:
+  bool has(Role role) const { return roles_.contains(role); }
+
+  Status read_keys() {
+    if (!has(Role::kIngress) && !has(Role::kTokens)) return {};
+    auto keys = configuration_.token_keys();
+    if (!keys) return tl::unexpected(keys.error());
+    keys_ = std::make_unique<processors::TokenKeys>(*std::move(keys));
+    return {};
+  }
+
+  Status prepare_views() {
+    if (!has(Role::kProjections)) return {};
+    auto connection = open_views(configuration_);
+    if (!connection) return tl::unexpected(connection.error());
+    const auto migrated = postgres::migrate(*connection);
+    if (!migrated) return tl::unexpected(migrated.error());
+    if (migrated->from != migrated->to) {
+      spdlog::info("brought the views' schema from version {} to {}", migrated->from, migrated->to);
+    }
+    return {};
+  }
+
+  Status prepare_log() {
+    auto log = open_kafka(configuration_);
+    if (!log) return tl::unexpected(log.error());
+    log_ = *std::move(log);
+    const auto created = log_->topics().ensure_topics(all_topics());
+    if (!created) return tl::unexpected(created.error());
+    if (*created > 0) spdlog::info("created {} topics", *created);
+    return {};
+  }
+
+  Status open_state() {
+    state::DatabaseOptions options;
+    options.block_cache_bytes = static_cast<std::size_t>(configuration_.block_cache_mib) << 20U;
+    options.write_buffer_bytes = static_cast<std::size_t>(configuration_.write_buffer_mib) << 20U;
+    auto database = state::Database::open(configuration_.state_directory, options);
+    if (!database) {
+      if (database.error().code != events::Errc::kConflict) return tl::unexpected(database.error());
+      return events::fail(events::Errc::kConflict,
+                          "another VokeTag is running on the state directory " +
+                              configuration_.state_directory.string() +
+                              ". Stop it, or give this one its own VOKETAG_STATE_DIR and "
+                              "VOKETAG_INSTANCE. (" + database.error().message + ")");
+    }
+    database_ = *std::move(database);
+    if (database_->began_anew()) {
+      spdlog::warn("the local state was corrupt and has been moved aside; it is being rebuilt");
+    }
+    return {};
+  }
+
+  // What a change of would give the same inputs other outputs.
+  std::string configuration_version() const {
+    JsonText json;
+    json.begin_object();
+    if (keys_) json.member("signing_key_id", static_cast<std::int64_t>(keys_->signing().id()));
+    json.member("chunk_size", configuration_.chunk_size)
+        .member("products_in_flight", configuration_.products_in_flight)
+        .member("mock_block_time_ms", configuration_.mock_block_time_ms)
+        .end_object();
+    return json.text();
+  }
+
+  void add_processors() {
+    const int workers = static_cast<int>(configuration_.workers);
+    if (has(Role::kIngress)) {
+      processors::IngressConfig config;
+      config.signing_key_id = keys_->signing().id();
+      config.chunk_size = configuration_.chunk_size;
+      engine_->add_processor(std::make_shared<processors::IngressProcessor>(config), 1);
+    }
+    if (has(Role::kBatches)) {
+      processors::BatchesConfig config;
+      config.products_in_flight_max = configuration_.products_in_flight;
+      engine_->add_processor(std::make_shared<processors::BatchesProcessor>(config), 1);
+    }
+    if (has(Role::kTokens)) {
+      engine_->add_processor(std::make_shared<processors::TokensProcessor>(*keys_), workers);
+    }
+    if (has(Role::kMerkle)) {
+      engine_->add_processor(std::make_shared<processors::MerkleProcessor>(), 1);
+    }
+    if (has(Role::kAnchoring)) {
+      processors::MockChainConfig config;
+      config.block_time_ms = configuration_.mock_block_time_ms;
+      engine_->add_processor(std::make_shared<processors::AnchoringProcessor>(
+                                 std::make_unique<processors::MockChain>(config)),
+                             1);
+    }
+  }
+
+  void add_projection(std::shared_ptr<processors::Projection> projection, int slots) {
+    postgres::PostgresViewSinkOptions options;
+    options.connection.url = *configuration_.postgres();
+    options.connection.application_name = "voketag." + configuration_.instance;
+    options.projection = std::string(projection->name());
+    const auto views = projection->views();
+    engine_->add_projection(std::move(projection), slots, [options, views] {
+      return std::make_unique<postgres::PostgresViewSink>(options, views);
+    });
+  }
+
+  void add_projections() {
+    add_projection(std::make_shared<processors::BatchesProjection>(), 1);
+    add_projection(std::make_shared<processors::ProductsProjection>(),
+                   static_cast<int>(configuration_.workers));
+    add_projection(std::make_shared<processors::AnchorsProjection>(), 1);
+    add_projection(std::make_shared<processors::MerkleSubtreesProjection>(), 1);
+  }
+
+  const Configuration& configuration_;
+  const std::set<Role> roles_;
+  runtime::SystemClock clock_;
+  std::unique_ptr<processors::TokenKeys> keys_;
+  std::unique_ptr<kafka::KafkaLog> log_;
+  std::unique_ptr<state::Database> database_;
+  std::unique_ptr<runtime::Engine> engine_;
+};
+
+std::string names_of(const std::set<Role>& roles) {
+  std::string names;
+  for (const Role role : roles) names += (names.empty() ? "" : ",") + std::string(to_string(role));
+  return names;
+}
+
+ExitCode run(Session& session, const RunOptions& options) {
+  const auto configuration = session.configuration();
+  if (!configuration) return session.report(configuration.error());
+  std::set<Role> roles = (*configuration)->roles;
+  if (!options.roles.empty()) {
+    auto parsed = parse_roles(options.roles);
+    if (!parsed) return session.report(events::Errc::kInvalid, "--roles: " + parsed.error().message);
+    roles = *std::move(parsed);
+  }
+  bound_malloc();
+  catch_signals();
+  start_logging(**configuration, session.terminal().traits().error_is_terminal);
+  spdlog::info("voketag {} starts as {} with roles {}", kVersion, (*configuration)->instance,
+               names_of(roles));
+
+  Instance instance(**configuration, roles);
+  if (const Status prepared = instance.prepare(); !prepared) {
+    spdlog::error("cannot start: {}", prepared.error().message);
+    return exit_code_of(prepared.error().code);
+  }
+  if (const Status ran = instance.run(); !ran) {
+    spdlog::error("stopped: {}", ran.error().message);
+    return exit_code_of(ran.error().code);
+  }
+  spdlog::info("stopped as asked; everything is committed");
+  return ExitCode::kYes;
+}
+
+}  // namespace
+
+void add_run(CLI::App& parent, Session& session) {
+  CLI::App* command = parent.add_subcommand(
+      "run",
+      "Run VokeTag, until SIGTERM or Ctrl-C\n"
+      "Creates missing topics, brings the views' schema up to date, and works. Several instances share\n"
+      "the work, each with a state directory and a name (VOKETAG_INSTANCE) of its own. A first SIGTERM\n"
+      "commits, flushes and leaves; a second ends it at once, which loses nothing either.");
+  auto options = std::make_shared<RunOptions>();
+  command
+      ->add_option("--roles", options->roles,
+                   "Which parts to run, separated by commas: ingress, batches, tokens, merkle, "
+                   "anchoring, projections. Default: VOKETAG_ROLES, or all")
+      ->type_name("ROLES");
+  examples(*command,
+           "  voketag run\n"
+           "  voketag run --roles projections            only fill the views\n"
+           "  VOKETAG_LOG_FORMAT=json voketag run 2>>voketag.log");
+  command->callback([&session, options] {
+    session.action = [&session, options] { return run(session, *options); };
+  });
+}
+
+}  // namespace voketag::cli

@@ -1,0 +1,149 @@
+#include "voketag/dead_letters.h"
+
+#include <charconv>
+
+#include "events/partitioner.h"
+#include "events/topics.h"
+#include "voketag/log_search.h"
+
+namespace voketag::cli {
+namespace {
+
+constexpr auto kIsolation = runtime::Isolation::kReadCommitted;
+constexpr std::string_view kOriginal = "original_";
+constexpr std::string_view kRetry = "retry_";
+
+template <class Integer>
+bool read_integer(std::string_view text, Integer& number) {
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc() && rest == text.data() + text.size() && number >= 0;
+}
+
+std::string header_text(const events::RecordView& record, std::string_view name) {
+  return std::string(record.header(name).value_or(""));
+}
+
+}  // namespace
+
+DeadLetter read_dead_letter(const events::RecordView& record) {
+  DeadLetter letter;
+  letter.partition = record.partition;
+  letter.offset = record.offset;
+  letter.at = record.timestamp;
+  letter.reason = header_text(record, "dead_letter_reason");
+  letter.detail = header_text(record, "dead_letter_detail");
+  letter.processor = header_text(record, "dead_letter_processor");
+  letter.topic = header_text(record, "dead_letter_topic");
+  read_integer(header_text(record, "dead_letter_partition"), letter.source_partition);
+  read_integer(header_text(record, "dead_letter_offset"), letter.source_offset);
+  letter.cut = record.header("dead_letter_cut_from").has_value() ||
+               record.header("dead_letter_headers_cut").has_value();
+  if (record.key) letter.key = std::string(*record.key);
+  if (record.value && !record.header("dead_letter_tombstone")) {
+    letter.value = std::string(*record.value);
+  }
+  for (const auto& [name, value] : record.headers) {
+    if (name.starts_with(kOriginal)) {
+      letter.headers.emplace_back(name.substr(kOriginal.size()), value);
+    }
+  }
+  return letter;
+}
+
+bool DeadLetterFilter::matches(const DeadLetter& letter) const {
+  return (!topic || *topic == letter.topic) && (!processor || *processor == letter.processor) &&
+         (!reason || *reason == letter.reason) && (!since || letter.at >= *since) &&
+         (!until || letter.at < *until);
+}
+
+events::Result<DeadLetterId> parse_dead_letter_id(std::string_view text) {
+  DeadLetterId id;
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos || !read_integer(text.substr(0, slash), id.partition) ||
+      !read_integer(text.substr(slash + 1), id.offset)) {
+    return events::fail(events::Errc::kInvalid,
+                        "'" + std::string(text) + "' names no dead letter: partition/offset is "
+                        "needed, as `voketag dlq list` shows it, for example 3/120");
+  }
+  return id;
+}
+
+events::Status scan_dead_letters(runtime::Log& log, const DeadLetterFilter& filter,
+                                 const std::function<bool(DeadLetter)>& visit) {
+  auto fetcher = log.open_fetcher(kIsolation);
+  if (!fetcher) return tl::unexpected(fetcher.error());
+  bool more = true;
+  for (std::int32_t number = 0; more && number < events::kPartitionCount; ++number) {
+    const runtime::TopicPartition partition{std::string(events::kDeadLetters), number};
+    const auto marks = log.watermarks(partition, kIsolation);
+    if (!marks) return tl::unexpected(marks.error());
+    std::int64_t first = marks->low;
+    if (filter.since) {
+      const auto found = offset_at(**fetcher, partition, first, marks->high, *filter.since);
+      if (!found) return tl::unexpected(found.error());
+      first = *found;
+    }
+    const auto look = [&](const events::RecordView& record) {
+      if (filter.until && record.timestamp >= *filter.until) return false;
+      DeadLetter letter = read_dead_letter(record);
+      if (filter.matches(letter)) more = visit(std::move(letter));
+      return more;
+    };
+    if (auto read = read_range(**fetcher, partition, first, marks->high, look); !read) return read;
+  }
+  return {};
+}
+
+events::Result<DeadLetter> fetch_dead_letter(runtime::Log& log, const DeadLetterId& id) {
+  const auto not_found = [&] {
+    return events::fail(events::Errc::kNotFound,
+                        "there is no dead letter " + std::to_string(id.partition) + "/" +
+                            std::to_string(id.offset) + "; see: voketag dlq list");
+  };
+  if (id.partition >= events::kPartitionCount) return not_found();
+  const runtime::TopicPartition partition{std::string(events::kDeadLetters), id.partition};
+  const auto marks = log.watermarks(partition, kIsolation);
+  if (!marks) return tl::unexpected(marks.error());
+  if (id.offset < marks->low || id.offset >= marks->high) return not_found();
+  auto fetcher = log.open_fetcher(kIsolation);
+  if (!fetcher) return tl::unexpected(fetcher.error());
+  std::optional<DeadLetter> letter;
+  const auto look = [&](const events::RecordView& record) {
+    if (record.offset == id.offset) letter = read_dead_letter(record);
+    return false;
+  };
+  if (auto read = read_range(**fetcher, partition, id.offset, marks->high, look); !read) {
+    return tl::unexpected(read.error());
+  }
+  if (!letter) return not_found();
+  return *std::move(letter);
+}
+
+events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std::string_view by,
+                                                  std::string_view reason, events::Timestamp at) {
+  if (letter.cut) {
+    return events::fail(events::Errc::kInvalid,
+                        "dead letter " + letter.id() + " was too large to be kept whole, so it "
+                        "cannot be sent again; its producer must");
+  }
+  if (letter.topic.empty()) {
+    return events::fail(events::Errc::kInvalid,
+                        "record " + letter.id() + " does not say where it came from");
+  }
+  events::OutputRecord record;
+  record.topic = letter.topic;
+  record.partition = letter.source_partition;
+  record.key = letter.key;
+  record.value = letter.value;
+  for (const auto& header : letter.headers) {
+    // Of an earlier retry; who retries now has the word.
+    if (!header.first.starts_with(kRetry)) record.headers.push_back(header);
+  }
+  record.headers.emplace_back("retry_of", std::string(events::kDeadLetters) + "/" + letter.id());
+  record.headers.emplace_back("retry_by", by);
+  record.headers.emplace_back("retry_reason", reason);
+  record.headers.emplace_back("retry_at", at.to_string());
+  return record;
+}
+
+}  // namespace voketag::cli
