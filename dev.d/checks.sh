@@ -21,9 +21,10 @@ run_tests() {
   if [[ ! $fast ]]; then
     on_end end_test_stack
     stack_start test --fresh
-    test_stage contract "contract: schemas, golden bytes, Java's client and kcat" release -L contract
+    test_stage contract "contract: schemas, golden bytes, Java's client and kcat" release \
+      -L contract
     # All that is neither of the two, so that no test can be forgotten for want of a label.
-    test_stage end-to-end "end to end: real broker and database, kill -9" release \
+    test_stage end-to-end "against the real broker and database, kill -9 and all" release \
       -LE '^(unit|contract)$'
   fi
   if [[ $sanitize ]]; then
@@ -35,12 +36,17 @@ run_tests() {
 }
 
 # test_stage NAME TITLE PRESET CTEST-ARGUMENT...: a stage that fails does not keep the others from
-# being run. A label without tests is a failure too.
+# being run. A stage without tests fails, and so does a test that skips itself: all it may need is
+# here.
 test_stage() {
   local name=$1 title=$2 preset=$3 log=$log_dir/test-$1.log
   shift 3
   attempt "test-$name" "$title" with_stack_env test \
     ctest --test-dir "$root/build/$preset" --output-on-failure --no-tests=error "$@"
+  if ((attempt_result == 0)) && grep -qE '\((Skipped|Disabled)\)$' "$log"; then
+    say "       ... but tests were skipped, which ./dev test does not accept."
+    attempt_result=1
+  fi
   closing_lines+=("$name: $(grep -E 'tests passed|No tests were found' "$log" | tail -n 1)")
   if ((attempt_result != 0)); then
     failed_stages+=("$name")
@@ -62,7 +68,7 @@ report_tests() {
   for line in "${closing_lines[@]}"; do say "$line"; done
   say "Total time: $(duration $(($(now_ms) - $1)))"
   ((${#failed_stages[@]} == 0)) || fail "Failed: ${failed_stages[*]}" \
-    "The whole output is in .dev/log/test-*.log; one test alone: ctest --test-dir build/release -R NAME"
+    "The output: .dev/log/test-*.log. One test alone: ctest --test-dir build/release -R NAME"
 }
 
 # Only the unit tests: the rest would take as long again and is not run under the sanitizers.

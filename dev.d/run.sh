@@ -70,7 +70,8 @@ introduce() {
   local batch=$1 token=$2
   cat <<TEXT
 
-${bold}VokeTag is up.${plain} 1,000 products are made, and anchored on ${BLOCKCHAIN_RPC_URL:-the mock chain}.
+${bold}VokeTag is up.${plain} 1,000 products are made.
+They are anchored on ${BLOCKCHAIN_RPC_URL:-the mock chain}.
 
   a product    $VERIFICATION_URL_BASE/r/$token
   the batch    $batch

@@ -9,7 +9,7 @@ readonly packages=(
   libcli11-dev libtomlplusplus-dev libssl-dev libcurl4-openssl-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
   kcat=kcat default-jdk-headless=javac maven=mvn nodejs=node npm=npm jq=jq curl=curl openssl=openssl
-  ca-certificates
+  python3=python3 ca-certificates
 )
 
 readonly librdkafka_version=2.15.1

@@ -150,9 +150,11 @@ make_token_keys() {
   [[ ! -s $file ]] || return 0
   (
     umask 077
-    printf '1:%s\n' "$(openssl rand 32 | basenc --base64url -w 0 | tr -d =)" >"$file"
+    printf '1:%s\n' "$(random_base64url 32)" >"$file"
   )
 }
+
+random_base64url() { openssl rand "$1" | basenc --base64url -w 0 | tr -d =; }
 
 # ---------------------------------------------------------------- Kafka
 
@@ -166,7 +168,7 @@ start_kafka() {
   write_server_properties "$home" >"$home/server.properties"
   if [[ ! -e $home/data/meta.properties ]]; then
     run_java "$home/format.log" -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format \
-      --config "$home/server.properties" --cluster-id "$(openssl rand 16 | basenc --base64url -w 0 | tr -d =)"
+      --config "$home/server.properties" --cluster-id "$(random_base64url 16)"
   fi
   start_process "$home/broker.pid" "$home/broker.out" \
     "${java_command[@]}" "$(class_archive "$home")" "-Dvoketag.log=$home/broker.log" \
