@@ -63,7 +63,7 @@ void positions(benchmark::State& state) {
   const BatchPlan plan = bench_plan(key);
   std::array<std::uint64_t, kChunk> positions;
   for (auto _ : state) {
-    plan.positions(5000, positions);
+    PositionStream(plan, 5000).next(positions);
     benchmark::DoNotOptimize(positions);
   }
   count_products(state, kChunk);
@@ -116,6 +116,20 @@ void whole_path(benchmark::State& state, Sha256Kernel kernel) {
     benchmark::ClobberMemory();
   }
   count_products(state, kChunk);
+}
+
+void index_of(benchmark::State& state) {
+  const TokenKey key = bench_key();
+  const BatchPlan plan = bench_plan(key);
+  const events::Uuid id = plan.product_id(77'777);
+  for (auto _ : state) benchmark::DoNotOptimize(plan.index_of(id));
+  count_products(state, 1);
+}
+
+void derive(benchmark::State& state) {
+  const TokenKey key = bench_key();
+  for (auto _ : state) benchmark::DoNotOptimize(bench_plan(key));
+  count_products(state, 1);
 }
 
 void parse(benchmark::State& state) {
@@ -249,6 +263,8 @@ BENCHMARK_CAPTURE(whole_path, sha_ni, Sha256Kernel::kShaNi);
 BENCHMARK_CAPTURE(whole_path, avx2, Sha256Kernel::kAvx2);
 BENCHMARK_CAPTURE(whole_path, portable, Sha256Kernel::kPortable);
 BENCHMARK(openssl_whole_path);
+BENCHMARK(derive);
+BENCHMARK(index_of);
 BENCHMARK(parse);
 BENCHMARK(verify);
 BENCHMARK(inclusion);

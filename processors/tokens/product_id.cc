@@ -22,8 +22,7 @@ constexpr std::uint64_t kPositions = std::uint64_t{1} << BatchPlan::kPositionBit
 constexpr std::uint64_t kVersion = 8;
 constexpr std::uint64_t kVariant = 2;
 constexpr std::size_t kAesBlockBytes = 16;
-constexpr std::size_t kJitterBytes = 4;
-constexpr std::int64_t kJittersPerBlock = kAesBlockBytes / kJitterBytes;
+constexpr std::size_t kWordsPerBlock = kAesBlockBytes / sizeof(std::uint32_t);
 
 // A full batch must fit at the widest stride: that is why no stride is ever narrowed for a count.
 static_assert(kProductCountMax * BatchPlan::kStrideMax < kPositions);
@@ -54,33 +53,6 @@ std::uint64_t stride_from(std::uint32_t bits) {
   const std::uint64_t octave = BatchPlan::kStrideMin << ((bits >> 24) * kOctaves >> 8);
   return octave + ((bits & 0xffffff) * octave >> 24);
 }
-
-// The keystream of AES-128-CTR, which OpenSSL computes with the CPU's instructions where it has
-// them. It can only fail for want of memory, which no caller can go on without.
-class Keystream {
- public:
-  Keystream(const std::array<std::uint8_t, 16>& key, std::int64_t first_block)
-      : context_(EVP_CIPHER_CTX_new()) {
-    static EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, "AES-128-CTR", nullptr);
-    std::array<std::uint8_t, kAesBlockBytes> counter{};
-    write_big_endian(static_cast<std::uint64_t>(first_block), counter.data() + 8);
-    if (EVP_EncryptInit_ex2(context_, cipher, key.data(), counter.data(), nullptr) != 1)
-      std::abort();
-  }
-  ~Keystream() { EVP_CIPHER_CTX_free(context_); }
-  Keystream(const Keystream&) = delete;
-  Keystream& operator=(const Keystream&) = delete;
-
-  void next(std::span<std::uint8_t> bytes) {
-    std::memset(bytes.data(), 0, bytes.size());
-    int written = 0;
-    const int size = static_cast<int>(bytes.size());
-    if (EVP_EncryptUpdate(context_, bytes.data(), &written, bytes.data(), size) != 1) std::abort();
-  }
-
- private:
-  EVP_CIPHER_CTX* context_;
-};
 
 }  // namespace
 
@@ -120,32 +92,11 @@ BatchPlan::~BatchPlan() {
 
 Uuid BatchPlan::product_id(std::int64_t index) const {
   std::uint64_t position = 0;
-  positions(index, std::span(&position, 1));
+  PositionStream(*this, index).next(std::span(&position, 1));
   Uuid id;
   write_big_endian(id_high_, id.bytes.data());
   write_big_endian(id_low_ | position, id.bytes.data() + 8);
   return id;
-}
-
-void BatchPlan::positions(std::int64_t first_index, std::span<std::uint64_t> positions) const {
-  assert(first_index >= 0 &&
-         static_cast<std::uint64_t>(product_count_) - static_cast<std::uint64_t>(first_index) >=
-             positions.size());
-  Keystream keystream(jitter_key_, first_index / kJittersPerBlock);
-  std::array<std::uint8_t, 1024> stream;
-  std::size_t at = stream.size();
-  std::size_t skip = static_cast<std::size_t>(first_index % kJittersPerBlock) * kJitterBytes;
-  std::uint64_t start = base_ + static_cast<std::uint64_t>(first_index) * stride_;
-  for (std::uint64_t& position : positions) {
-    if (at == stream.size()) {
-      keystream.next(stream);
-      at = std::exchange(skip, 0);
-    }
-    const std::uint64_t bits = read_big_endian<std::uint32_t>(&stream[at]);
-    position = start + (bits * stride_ >> 32);
-    start += stride_;
-    at += kJitterBytes;
-  }
 }
 
 std::optional<std::int64_t> BatchPlan::index_of(const Uuid& product_id) const {
@@ -157,6 +108,54 @@ std::optional<std::int64_t> BatchPlan::index_of(const Uuid& product_id) const {
   const auto candidate = static_cast<std::int64_t>(index);
   if (this->product_id(candidate) != product_id) return std::nullopt;
   return candidate;
+}
+
+// The keystream of AES-128-CTR, which OpenSSL computes with the CPU's instructions where it has
+// them. It can only fail for want of memory, and then nobody can go on.
+PositionStream::PositionStream(const BatchPlan& plan, std::int64_t first_index)
+    : cipher_(EVP_CIPHER_CTX_new()), stride_(plan.stride_) {
+  assert(first_index >= 0 && first_index <= plan.product_count_);
+  static EVP_CIPHER* const aes = EVP_CIPHER_fetch(nullptr, "AES-128-CTR", nullptr);
+  const auto index = static_cast<std::uint64_t>(first_index);
+  start_ = plan.base_ + index * stride_;
+  left_ = static_cast<std::uint64_t>(plan.product_count_) - index;
+  std::array<std::uint8_t, kAesBlockBytes> counter{};
+  write_big_endian(index / kWordsPerBlock, counter.data() + 8);
+  if (EVP_EncryptInit_ex2(cipher_, aes, plan.jitter_key_.data(), counter.data(), nullptr) != 1)
+    std::abort();
+  std::array<std::uint32_t, kWordsPerBlock> before;
+  next_words(std::span(before).first(index % kWordsPerBlock));
+}
+
+PositionStream::~PositionStream() {
+  EVP_CIPHER_CTX_free(cipher_);
+}
+
+void PositionStream::next(std::span<std::uint64_t> positions) {
+  assert(positions.size() <= left_);
+  left_ -= positions.size();
+  std::array<std::uint32_t, 256> words;
+  while (!positions.empty()) {
+    const auto now = positions.first(std::min(positions.size(), words.size()));
+    next_words(std::span(words).first(now.size()));
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      now[i] = start_ + (std::uint64_t{words[i]} * stride_ >> 32);
+      start_ += stride_;
+    }
+    positions = positions.subspan(now.size());
+  }
+}
+
+// CTR turns zeros into the keystream itself.
+void PositionStream::next_words(std::span<std::uint32_t> words) {
+  void* const memory = words.data();
+  auto* const bytes = static_cast<std::uint8_t*>(memory);
+  const int size = static_cast<int>(words.size_bytes());
+  std::fill(words.begin(), words.end(), 0);
+  int written = 0;
+  if (EVP_EncryptUpdate(cipher_, bytes, &written, bytes, size) != 1) std::abort();
+  for (std::size_t i = 0; i < words.size(); ++i)
+    words[i] = read_big_endian<std::uint32_t>(bytes + 4 * i);
 }
 
 }  // namespace voketag::processors

@@ -62,8 +62,9 @@ class TokenBlock {
  public:
   static constexpr std::size_t kTokensMax = 128;  // 29 KiB in all: the first-level cache
 
-  TokenBlock(const TokenKey& key, const BatchPlan& plan, const Sha256Lanes& lanes)
-      : key_(key), plan_(plan), lanes_(lanes) {
+  TokenBlock(const TokenKey& key, const BatchPlan& plan, std::int64_t first_index,
+             const Sha256Lanes& lanes)
+      : key_(key), lanes_(lanes), id_low_(plan.id_low()), stream_(plan, first_index) {
     encode_ = token_encoder(lanes.kernel() != Sha256Kernel::kPortable);
     RawToken raw{};
     raw.bytes[0] = kTokenVersion;
@@ -86,30 +87,27 @@ class TokenBlock {
 
   // The steps run one after another over the whole block, so that each keeps the core busy and no
   // step reads what was written an instant ago.
-  void make(std::int64_t first_index, std::size_t count, char* text, std::size_t stride_bytes,
-            Hash* leaves) {
+  void make_next(std::size_t count, char* text, std::size_t stride_bytes, Hash* leaves) {
     assert(count <= kTokensMax);
-    plan_.positions(first_index, std::span(positions_).first(count));
+    stream_.next(std::span(positions_).first(count));
     for (std::size_t i = 0; i < count; ++i) {
-      const std::uint64_t id_low = plan_.id_low() | positions_[i];
+      const std::uint64_t id_low = id_low_ | positions_[i];
       write_big_endian(id_low, &raw_[i].bytes[kIdLowAt]);
       write_big_endian(id_low, &messages_[i].bytes[kLabel.size() + kIdLowAt]);
     }
     key_.hmac().mac_many(std::span(messages_).first(count), macs_.data(), lanes_);
     for (std::size_t i = 0; i < count; ++i)
       std::memcpy(&raw_[i].bytes[kMacAt], macs_[i].data(), kTokenMacBytes);
-    for (std::size_t i = 0; i < count; ++i) {
-      char* to = text + i * stride_bytes;
-      encode_(raw_[i], to);
-      std::memcpy(&leaf_blocks_[i].bytes[1], to, kTokenCharacters);
-    }
+    for (std::size_t i = 0; i < count; ++i)
+      encode_(raw_[i], text + i * stride_bytes, &leaf_blocks_[i].bytes[1]);
     lanes_.hash_blocks(kSha256Start, std::span(leaf_blocks_).first(count), leaves);
   }
 
  private:
   const TokenKey& key_;
-  const BatchPlan& plan_;
   const Sha256Lanes& lanes_;
+  std::uint64_t id_low_;
+  PositionStream stream_;
   TokenEncoder encode_;
   std::array<std::uint64_t, kTokensMax> positions_;
   std::array<RawToken, kTokensMax> raw_;
@@ -174,25 +172,24 @@ void make_tokens(const TokenKey& key, const BatchPlan& plan, std::int64_t first_
                  std::size_t count, char* text, std::size_t stride_bytes, Hash* leaves,
                  const Sha256Lanes& lanes) {
   if (count == 0) return;
-  TokenBlock block(key, plan, lanes);
+  TokenBlock block(key, plan, first_index, lanes);
   for (std::size_t done = 0; done < count;) {
     const std::size_t now = std::min(count - done, TokenBlock::kTokensMax);
-    block.make(first_index + static_cast<std::int64_t>(done), now, text + done * stride_bytes,
-               stride_bytes, leaves + done);
+    block.make_next(now, text + done * stride_bytes, stride_bytes, leaves + done);
     done += now;
   }
 }
 
 void make_tokens_json(const TokenKey& key, const BatchPlan& plan, std::int64_t first_index,
                       std::size_t count, char* json, Hash* leaves, const Sha256Lanes& lanes) {
-  constexpr std::size_t kStrideBytes = kTokenCharacters + 3;
+  if (count == 0) return;
+  constexpr std::string_view kBetween = "\",\"";
+  constexpr std::size_t kStrideBytes = kTokenCharacters + kBetween.size();
+  json[0] = '"';
   make_tokens(key, plan, first_index, count, json + 1, kStrideBytes, leaves, lanes);
-  for (std::size_t i = 0; i < count; ++i) {
-    char* element = json + i * kStrideBytes;
-    element[0] = '"';
-    element[kTokenCharacters + 1] = '"';
-    if (i + 1 < count) element[kTokenCharacters + 2] = ',';
-  }
+  for (std::size_t i = 1; i < count; ++i)
+    std::memcpy(json + i * kStrideBytes - 2, kBetween.data(), kBetween.size());
+  json[token_json_bytes(count) - 1] = '"';
 }
 
 }  // namespace voketag::processors

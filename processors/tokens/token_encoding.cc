@@ -1,5 +1,6 @@
 #include "processors/tokens/token_encoding.h"
 
+#include <cstring>
 #include <span>
 
 #include "processors/tokens/base64url.h"
@@ -13,8 +14,9 @@ namespace {
 
 constexpr std::size_t kTokenBytes = 34;
 
-void encode_plain(const RawToken& raw, char* text) {
+void encode_plain(const RawToken& raw, char* text, std::uint8_t* leaf) {
   base64url_encode(std::span(raw.bytes).first<kTokenBytes>(), text);
+  std::memcpy(leaf, text, base64url_characters(kTokenBytes));
 }
 
 #if defined(__x86_64__)
@@ -45,17 +47,22 @@ SSSE3_TARGET inline __m128i encode_twelve(const std::uint8_t* from) {
   return _mm_add_epi8(sixes, _mm_shuffle_epi8(distances, kind));
 }
 
-// 34 bytes are twice twelve and ten; the last fourteen characters are stored as two overlapping
-// eights.
-SSSE3_TARGET void encode_with_shuffles(const RawToken& raw, char* text) {
-  void* to = text;
-  _mm_storeu_si128(static_cast<__m128i*>(to), encode_twelve(&raw.bytes[0]));
-  _mm_storeu_si128(static_cast<__m128i*>(to) + 1, encode_twelve(&raw.bytes[12]));
+// The last fourteen characters go out as two overlapping eights.
+SSSE3_TARGET inline void store_token(__m128i first, __m128i second, __m128i last, void* to) {
+  std::uint8_t* bytes = static_cast<std::uint8_t*>(to);
+  _mm_storeu_si128(static_cast<__m128i*>(to), first);
+  _mm_storeu_si128(static_cast<__m128i*>(to) + 1, second);
+  _mm_storeu_si64(bytes + 32, last);
+  _mm_storeu_si64(bytes + 38, _mm_srli_si128(last, 6));
+}
+
+// 34 bytes are twice twelve and ten.
+SSSE3_TARGET void encode_with_shuffles(const RawToken& raw, char* text, std::uint8_t* leaf) {
+  const __m128i first = encode_twelve(&raw.bytes[0]);
+  const __m128i second = encode_twelve(&raw.bytes[12]);
   const __m128i last = encode_twelve(&raw.bytes[24]);
-  void* to_last = text + 32;
-  _mm_storel_epi64(static_cast<__m128i*>(to_last), last);
-  to_last = text + 38;
-  _mm_storel_epi64(static_cast<__m128i*>(to_last), _mm_srli_si128(last, 6));
+  store_token(first, second, last, text);
+  store_token(first, second, last, leaf);
 }
 #endif
 

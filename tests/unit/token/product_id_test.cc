@@ -34,7 +34,7 @@ BatchPlan plan_of(std::uint64_t batch, std::int64_t count, std::uint8_t key = 7)
 
 std::uint64_t position_of(const BatchPlan& plan, std::int64_t index) {
   std::uint64_t position = 0;
-  plan.positions(index, std::span(&position, 1));
+  PositionStream(plan, index).next(std::span(&position, 1));
   return position;
 }
 
@@ -66,7 +66,10 @@ TEST(ProductId, AnyRangeOfPositionsIsTheSameAsOneByOne) {
     const auto first = *rc::gen::inRange<std::int64_t>(0, 3000);
     const auto count = *rc::gen::inRange<std::int64_t>(1, 3001 - first);
     std::vector<std::uint64_t> positions(static_cast<std::size_t>(count));
-    plan.positions(first, positions);
+    PositionStream stream(plan, first);
+    const auto cut = *rc::gen::inRange<std::size_t>(0, positions.size() + 1);
+    stream.next(std::span(positions).first(cut));
+    stream.next(std::span(positions).subspan(cut));
     for (const std::int64_t i : {std::int64_t{0}, count / 2, count - 1})
       RC_ASSERT(positions[static_cast<std::size_t>(i)] == position_of(plan, first + i));
   }));
