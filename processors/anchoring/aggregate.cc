@@ -34,8 +34,8 @@ std::array<std::uint8_t, AggregateLeafData::kBytes> AggregateLeafData::encode() 
 
 events::Result<AggregateLeafData> AggregateLeafData::decode(std::span<const std::uint8_t> bytes) {
   if (bytes.size() != kBytes) {
-    return events::fail(events::Errc::kInvalid, "an aggregate leaf has 57 bytes, not " +
-                                                    std::to_string(bytes.size()));
+    return events::fail(events::Errc::kInvalid,
+                        "an aggregate leaf has 57 bytes, not " + std::to_string(bytes.size()));
   }
   if (bytes[0] != static_cast<std::uint8_t>(AggregateKind::kBatch) &&
       bytes[0] != static_cast<std::uint8_t>(AggregateKind::kLedgerHead)) {
@@ -68,8 +68,8 @@ std::array<std::uint8_t, AnchorCalldata::kBytes> AnchorCalldata::encode() const 
 events::Result<AnchorCalldata> AnchorCalldata::decode(std::span<const std::uint8_t> bytes) {
   using events::Errc;
   if (bytes.size() != kBytes) {
-    return events::fail(Errc::kInvalid, "anchoring calldata has 45 bytes, not " +
-                                            std::to_string(bytes.size()));
+    return events::fail(Errc::kInvalid,
+                        "anchoring calldata has 45 bytes, not " + std::to_string(bytes.size()));
   }
   if (!std::equal(kMagic.begin(), kMagic.end(), bytes.begin())) {
     return events::fail(Errc::kInvalid, "anchoring calldata begins with VTAG; this does not");

@@ -19,7 +19,9 @@ constexpr std::string_view kExternal = "external";
 constexpr std::string_view kChainTimer = "chain:";
 constexpr std::string_view kRetryTimer = "retry:";
 
-state::Table<AnchorState> anchors(Context& context) { return {context.store(), "anchor"}; }
+state::Table<AnchorState> anchors(Context& context) {
+  return {context.store(), "anchor"};
+}
 
 bool is_same(const AnchorState& anchor, const events::Hash& root, std::int64_t product_count) {
   return anchor.merkle_root == root && anchor.product_count == product_count;
@@ -70,8 +72,7 @@ void AnchoringProcessor::on_own_root(Context& context, const MerkleRootComputed&
     refuse_conflict(context, event.batch_id);
     return;
   }
-  enqueue(context, event.batch_id,
-          {event.merkle_root, event.product_count, std::string(kOwn), 1});
+  enqueue(context, event.batch_id, {event.merkle_root, event.product_count, std::string(kOwn), 1});
 }
 
 void AnchoringProcessor::on_accepted(Context& context, const AnchorAccepted& event) const {
@@ -112,9 +113,8 @@ void AnchoringProcessor::on_retry(Context& context, const AnchorAccepted& event)
 void AnchoringProcessor::on_queued(Context& context, const events::RecordView& record) const {
   if (record.key != chain_->queue_key()) {
     context.dead_letter("unknown_signing_key",
-                        "this deployment anchors for the key " +
-                            std::string(chain_->queue_key()) + ", not for " +
-                            std::string(record.key.value_or("none").substr(0, 128)) +
+                        "this deployment anchors for the key " + std::string(chain_->queue_key()) +
+                            ", not for " + std::string(record.key.value_or("none").substr(0, 128)) +
                             "; run an instance with that key, or request the anchor again");
     return;
   }

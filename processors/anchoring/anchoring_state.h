@@ -8,8 +8,8 @@
 #include "events/events.h"
 #include "events/field.h"
 
-// What the anchoring processor keeps. The first table lies with the batch's key, the others with the
-// signing key's.
+// What the anchoring processor keeps. The first table lies with the batch's key, the others with
+// the signing key's.
 namespace voketag::processors {
 
 // The root that counts for a batch: table "anchor", key batch_id, for ever.
@@ -55,7 +55,8 @@ struct QueuePlace {
     using E = QueuePlace;
     using events::Field;
     return std::tuple{
-        Field{"status", &E::status, "What became of it", events::one_of("waiting|failed|completed")},
+        Field{"status", &E::status, "What became of it",
+              events::one_of("waiting|failed|completed")},
         Field{"merkle_root", &E::merkle_root, "Its root"},
         Field{"revision", &E::revision, "Which revision of the batch's anchor"},
         Field{"slot", &E::slot, "Where it waits"},

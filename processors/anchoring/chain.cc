@@ -22,7 +22,9 @@ AggregateTree tree_over(const std::vector<WaitingRoot>& waiting) {
 SealedAggregate::SealedAggregate(std::vector<WaitingRoot> waiting)
     : roots(std::move(waiting)), tree(tree_over(roots)) {}
 
-AnchorCalldata SealedAggregate::calldata() const { return {tree.size(), tree.root()}; }
+AnchorCalldata SealedAggregate::calldata() const {
+  return {tree.size(), tree.root()};
+}
 
 std::vector<events::AggregateLeaf> SealedAggregate::leaves() const {
   std::vector<events::AggregateLeaf> leaves;

@@ -12,9 +12,9 @@
 
 namespace voketag::processors {
 
-// One signing key on one chain: takes roots from its queue, gathers them into transactions, and says
-// what became of them. Pure like the processor that it is a part of: what happens on a chain reaches
-// it as records and timers. An object keeps no state of its own; Context::store() has it.
+// One signing key on one chain: takes roots from its queue, gathers them into transactions, and
+// says what became of them. Pure like the processor that it is a part of: what happens on a chain
+// reaches it as records and timers. An object keeps no state of its own; Context::store() has it.
 class Chain {
  public:
   virtual ~Chain() = default;

@@ -12,8 +12,8 @@ namespace voketag::processors {
 // What makes two requests of one batch_id the same or not, in 100 bytes that are kept for ever: the
 // content itself would keep 16 KiB of metadata for each batch.
 //
-// Content is what the producer said, after defaults: tenant, product_count, first_serial, sku, gtin,
-// lot, name, metadata (by RFC 8785), callback_url. What ingress added (requested_at, key_id,
+// Content is what the producer said, after defaults: tenant, product_count, first_serial, sku,
+// gtin, lot, name, metadata (by RFC 8785), callback_url. What ingress added (requested_at, key_id,
 // chunk_size) is not content.
 struct BatchContent {
   events::Hash digest;      // SHA-256 over all fields, each with its name's place, length and bytes

@@ -23,16 +23,24 @@ constexpr std::string_view kAnchorFailed = "anchor_failed";
 constexpr std::string_view kStallTimer = "stall:";
 constexpr std::string_view kRetryTimer = "retry:";
 
-state::Table<BatchState> batches(Context& context) { return {context.store(), "batch"}; }
-state::Table<EndedBatch> ended_batches(Context& context) { return {context.store(), "ended"}; }
+state::Table<BatchState> batches(Context& context) {
+  return {context.store(), "batch"};
+}
+state::Table<EndedBatch> ended_batches(Context& context) {
+  return {context.store(), "ended"};
+}
 // Only of batches that have more than one chunk, or that once stood still.
-state::Table<ChunkWindow> windows(Context& context) { return {context.store(), "window"}; }
+state::Table<ChunkWindow> windows(Context& context) {
+  return {context.store(), "window"};
+}
 
 std::string timer_name(std::string_view kind, const Uuid& batch_id) {
   return std::string(kind) + batch_id.to_string();
 }
 
-Timestamp after(Timestamp time, std::int64_t delay_ms) { return {time.ms + delay_ms}; }
+Timestamp after(Timestamp time, std::int64_t delay_ms) {
+  return {time.ms + delay_ms};
+}
 
 std::int64_t chunks_of(const BatchState& batch) {
   return chunk_count(batch.product_count, batch.chunk_size);
@@ -135,8 +143,8 @@ void BatchesProcessor::on_record(Context& context, const events::RecordView& rec
     decode_and_handle<AnchorCompleted>(context, record,
                                        [&](const auto& event) { on_anchored(context, event); });
   } else {
-    decode_and_handle<AnchorFailed>(
-        context, record, [&](const auto& event) { on_anchor_failed(context, event); });
+    decode_and_handle<AnchorFailed>(context, record,
+                                    [&](const auto& event) { on_anchor_failed(context, event); });
   }
 }
 
@@ -163,8 +171,7 @@ void BatchesProcessor::on_accepted(Context& context, const BatchAccepted& event)
   ChunkWindow window;
   request_chunks(context, event.batch_id, batch, window);
   if (chunks_of(batch) > 1) windows(context).put(event.batch_id.to_string(), window);
-  context.set_timer(timer_name(kStallTimer, event.batch_id),
-                    after(context.now(), patience_ms(0)));
+  context.set_timer(timer_name(kStallTimer, event.batch_id), after(context.now(), patience_ms(0)));
 }
 
 // Whether the batch is there already; counts the duplicate, or refuses the other content.
@@ -194,12 +201,14 @@ void BatchesProcessor::on_subtree(Context& context, const MerkleSubtreeComputed&
   if (!batch || batch->status != kGenerating) return;
   auto window = window_of(context, event.batch_id, *batch);
   switch (window.note_return(event.chunk_index)) {
-    case ChunkWindow::Return::kAgain: return;
+    case ChunkWindow::Return::kAgain:
+      return;
     case ChunkWindow::Return::kNeverRequested:
       context.dead_letter("unrequested_chunk", "chunk " + std::to_string(event.chunk_index) +
                                                    " of batch " + key + " was never requested");
       return;
-    case ChunkWindow::Return::kFirst: break;
+    case ChunkWindow::Return::kFirst:
+      break;
   }
   if (chunks_of(*batch) == 1) return;  // the root is on its way; there is nothing to keep
   window.changed_at = context.now();
@@ -214,8 +223,10 @@ void BatchesProcessor::on_root(Context& context, const MerkleRootComputed& event
   const bool contradicts = event.product_count != batch->product_count ||
                            (batch->merkle_root && *batch->merkle_root != event.merkle_root);
   if (contradicts) {
-    context.dead_letter("conflicting_root", "batch " + key + " has another root or another "
-                                            "product_count; replay the merkle processor to see why");
+    context.dead_letter("conflicting_root",
+                        "batch " + key +
+                            " has another root or another "
+                            "product_count; replay the merkle processor to see why");
     return;
   }
   if (batch->merkle_root) return;
@@ -252,8 +263,7 @@ void BatchesProcessor::on_anchor_failed(Context& context, const AnchorFailed& ev
   if (!batch) return;
   batch->status = kAnchorFailed;
   batches(context).put(key, *batch);
-  const auto retry_at =
-      event.next_retry_at.value_or(after(context.now(), config_.anchor_retry_ms));
+  const auto retry_at = event.next_retry_at.value_or(after(context.now(), config_.anchor_retry_ms));
   context.set_timer(timer_name(kRetryTimer, event.batch_id), retry_at);
 }
 

@@ -7,8 +7,12 @@ namespace {
 
 constexpr std::int64_t kBitsPerDigit = 4;
 
-int digit_value(char digit) { return digit <= '9' ? digit - '0' : digit - 'a' + 10; }
-char value_digit(int value) { return "0123456789abcdef"[value]; }
+int digit_value(char digit) {
+  return digit <= '9' ? digit - '0' : digit - 'a' + 10;
+}
+char value_digit(int value) {
+  return "0123456789abcdef"[value];
+}
 
 }  // namespace
 

@@ -15,8 +15,8 @@ namespace voketag::processors {
 // many chunks there are: chunks below `first_open` are back, chunks from `next` on are not yet
 // requested, and `returned` tells of those between, as a bit per chunk.
 //
-// At most `in_flight_max` chunks are out at a time. One slow chunk does not hold up the others until
-// next is kSpan times as far ahead of it; so `returned` is bounded too.
+// At most `in_flight_max` chunks are out at a time. One slow chunk does not hold up the others
+// until next is kSpan times as far ahead of it; so `returned` is bounded too.
 struct ChunkWindow {
   static constexpr std::int64_t kSpan = 4;
 
@@ -24,10 +24,10 @@ struct ChunkWindow {
 
   std::int64_t first_open = 0;
   std::int64_t next = 0;
-  std::string returned;         // hex digits, four chunks each, lowest bit first, from first_open on
+  std::string returned;  // hex digits, four chunks each, lowest bit first, from first_open on
   std::int64_t returned_count = 0;
-  std::int64_t reminders = 0;   // how often open chunks were requested again since the last return
-  events::Timestamp changed_at; // when a chunk last came back, or was first or again requested
+  std::int64_t reminders = 0;    // how often open chunks were requested again since the last return
+  events::Timestamp changed_at;  // when a chunk last came back, or was first or again requested
 
   // Notes that a chunk has come back.
   Return note_return(std::int64_t chunk_index);

@@ -14,9 +14,15 @@ namespace {
 
 using events::MerkleSubtreeComputed;
 
-state::Table<TreeState> trees(Context& context) { return {context.store(), "tree"}; }
-state::Table<ChunkRoot> parts(Context& context) { return {context.store(), "part"}; }
-state::Table<WholeTree> whole_trees(Context& context) { return {context.store(), "whole"}; }
+state::Table<TreeState> trees(Context& context) {
+  return {context.store(), "tree"};
+}
+state::Table<ChunkRoot> parts(Context& context) {
+  return {context.store(), "part"};
+}
+state::Table<WholeTree> whole_trees(Context& context) {
+  return {context.store(), "whole"};
+}
 
 std::string part_key(const std::string& batch_key, std::int64_t chunk_index) {
   const auto digits = std::to_string(chunk_index);
@@ -27,7 +33,8 @@ void refuse(Context& context, const MerkleSubtreeComputed& event, std::string_vi
   context.dead_letter("conflicting_subtree",
                       "chunk " + std::to_string(event.chunk_index) + " of batch " +
                           event.batch_id.to_string() + " is here with another " +
-                          std::string(what) + "; the first stands. The tokens of a chunk follow "
+                          std::string(what) +
+                          "; the first stands. The tokens of a chunk follow "
                           "from its request and key: find out which of the two changed");
 }
 
@@ -54,8 +61,8 @@ std::vector<Hash> take_parts(Context& context, const std::string& batch_key) {
 // Adds a chunk to a tree that is not whole yet.
 void gather(Context& context, const MerkleSubtreeComputed& event) {
   const auto key = event.batch_id.to_string();
-  auto tree = trees(context).get(key).value_or(
-      TreeState{event.chunk_count, event.product_count, 0});
+  auto tree =
+      trees(context).get(key).value_or(TreeState{event.chunk_count, event.product_count, 0});
   if (tree.chunk_count != event.chunk_count || tree.product_count != event.product_count) {
     refuse(context, event, "chunk_count or product_count");
     return;

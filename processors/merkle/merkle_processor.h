@@ -15,8 +15,8 @@ namespace voketag::processors {
 //
 // Each chunk costs two small writes; a batch with one chunk costs one, its subtree is its tree.
 //
-// Dead letters: invalid (a chunk beyond the batch's last), conflicting_subtree (a chunk that is here
-// with another root, or a batch with other counts).
+// Dead letters: invalid (a chunk beyond the batch's last), conflicting_subtree (a chunk that is
+// here with another root, or a batch with other counts).
 class MerkleProcessor : public Processor {
  public:
   std::string_view name() const override { return "merkle"; }

@@ -33,8 +33,8 @@ struct ChunkRoot {
   }
 };
 
-// A tree that is whole: table "whole", key batch_id. Kept for ever, so that a late or repeated chunk
-// does not begin the tree again.
+// A tree that is whole: table "whole", key batch_id. Kept for ever, so that a late or repeated
+// chunk does not begin the tree again.
 struct WholeTree {
   events::Hash merkle_root;
   std::int64_t chunk_count = 0;

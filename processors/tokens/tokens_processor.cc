@@ -20,13 +20,14 @@ static_assert(events::kTokenTextBytes == kTokenCharacters);
 // A chunk that is done has a key in the state and nothing to say of it.
 constexpr std::string_view kDone = "{}";
 
-std::string done_key(const std::string& chunk) { return "done/" + chunk; }
+std::string done_key(const std::string& chunk) {
+  return "done/" + chunk;
+}
 
 void emit_chunk(Context& context, const TokenChunkRequested& request, const TokenKey& key,
                 const BatchPlan& plan) {
   const auto first_index = request.chunk_index * request.chunk_size;
-  const auto count =
-      chunk_products(request.product_count, request.chunk_size, request.chunk_index);
+  const auto count = chunk_products(request.product_count, request.chunk_size, request.chunk_index);
   std::vector<Hash> leaves(static_cast<std::size_t>(count));
   events::TokensGeneratedWriter writer(request.batch_id, request.chunk_index,
                                        request.first_serial + first_index, count);
@@ -72,8 +73,8 @@ void TokensProcessor::on_requested(Context& context, const TokenChunkRequested& 
                             "restart, and the chunk is requested again by itself");
     return;
   }
-  const auto plan = BatchPlan::derive(
-      *key, {request.batch_id, request.requested_at.ms, request.product_count});
+  const auto plan =
+      BatchPlan::derive(*key, {request.batch_id, request.requested_at.ms, request.product_count});
   if (!plan) {
     context.dead_letter("invalid", plan.error().message);
     return;

@@ -18,37 +18,36 @@ using events::Timestamp;
 
 constexpr bool kGreatest = true;
 
-constexpr std::array kAnchorColumns{
-    Column{"anchor_id", ColumnType::kUuid},
-    Column{"batch_id", ColumnType::kUuid},
-    Column{"merkle_root", ColumnType::kHash},
-    Column{"product_count", ColumnType::kInt64},
-    Column{"status", ColumnType::kEnum, "anchor_status"},
-    Column{"transaction_id", ColumnType::kText},
-    Column{"leaf_index", ColumnType::kInt64},
-    Column{"block_number", ColumnType::kInt64},
-    Column{"gas_used", ColumnType::kInt64},
-    Column{"gas_price_gwei", ColumnType::kNumeric},
-    Column{"network", ColumnType::kText},
-    Column{"error", ColumnType::kText},
-    Column{"retry_count", ColumnType::kInt64, {}, kGreatest},
-    Column{"created_at", ColumnType::kTimestamp},
-    Column{"updated_at", ColumnType::kTimestamp, {}, kGreatest},
-    Column{"anchored_at", ColumnType::kTimestamp},
-    Column{"chain_id", ColumnType::kInt64},
-    Column{"block_hash", ColumnType::kText},
-    Column{"revision", ColumnType::kInt64},
-    Column{"next_retry_at", ColumnType::kTimestamp, {}, kGreatest},
-    Column{"aggregate_root", ColumnType::kHash},
-    Column{"tree_size", ColumnType::kInt64},
-    Column{"aggregate_path", ColumnType::kText}};
+constexpr std::array kAnchorColumns{Column{"anchor_id", ColumnType::kUuid},
+                                    Column{"batch_id", ColumnType::kUuid},
+                                    Column{"merkle_root", ColumnType::kHash},
+                                    Column{"product_count", ColumnType::kInt64},
+                                    Column{"status", ColumnType::kEnum, "anchor_status"},
+                                    Column{"transaction_id", ColumnType::kText},
+                                    Column{"leaf_index", ColumnType::kInt64},
+                                    Column{"block_number", ColumnType::kInt64},
+                                    Column{"gas_used", ColumnType::kInt64},
+                                    Column{"gas_price_gwei", ColumnType::kNumeric},
+                                    Column{"network", ColumnType::kText},
+                                    Column{"error", ColumnType::kText},
+                                    Column{"retry_count", ColumnType::kInt64, {}, kGreatest},
+                                    Column{"created_at", ColumnType::kTimestamp},
+                                    Column{"updated_at", ColumnType::kTimestamp, {}, kGreatest},
+                                    Column{"anchored_at", ColumnType::kTimestamp},
+                                    Column{"chain_id", ColumnType::kInt64},
+                                    Column{"block_hash", ColumnType::kText},
+                                    Column{"revision", ColumnType::kInt64},
+                                    Column{"next_retry_at", ColumnType::kTimestamp, {}, kGreatest},
+                                    Column{"aggregate_root", ColumnType::kHash},
+                                    Column{"tree_size", ColumnType::kInt64},
+                                    Column{"aggregate_path", ColumnType::kText}};
 constexpr View kAnchors{"anchors", kAnchorColumns, 1, Merge::kUpsert};
 
 constexpr std::array kTransactionColumns{
-    Column{"transaction_id", ColumnType::kText}, Column{"network", ColumnType::kText},
-    Column{"chain_id", ColumnType::kInt64},      Column{"nonce", ColumnType::kInt64},
+    Column{"transaction_id", ColumnType::kText},  Column{"network", ColumnType::kText},
+    Column{"chain_id", ColumnType::kInt64},       Column{"nonce", ColumnType::kInt64},
     Column{"raw_transaction", ColumnType::kText}, Column{"aggregate_root", ColumnType::kHash},
-    Column{"tree_size", ColumnType::kInt64},     Column{"submitted_at", ColumnType::kTimestamp}};
+    Column{"tree_size", ColumnType::kInt64},      Column{"submitted_at", ColumnType::kTimestamp}};
 constexpr View kTransactions{"anchor_transactions", kTransactionColumns, 1, Merge::kUpsert};
 
 constexpr std::array kViews{&kAnchors, &kTransactions};
@@ -153,7 +152,9 @@ std::vector<std::string_view> AnchorsProjection::inputs() const {
           AnchorCompleted::kTopic};
 }
 
-std::span<const View* const> AnchorsProjection::views() const { return kViews; }
+std::span<const View* const> AnchorsProjection::views() const {
+  return kViews;
+}
 
 events::Status AnchorsProjection::project(const events::RecordView& record, RowWriter& rows) {
   const auto with = [&](auto write) {

@@ -14,8 +14,9 @@ namespace voketag::processors {
 //    anchor-failed     error (of the first failure), retry_count, next_retry_at, status failed
 //    anchor-completed  all about transaction, block and path; status completed
 //
-// A transaction's id is taken from anchor-completed only: an attempt may be replaced by another, and
-// the first value that a row is given stays. retry_count, next_retry_at and updated_at only grow.
+// A transaction's id is taken from anchor-completed only: an attempt may be replaced by another,
+// and the first value that a row is given stays. retry_count, next_retry_at and updated_at only
+// grow.
 class AnchorsProjection : public Projection {
  public:
   std::string_view name() const override { return "anchors"; }

@@ -107,7 +107,9 @@ BatchRow row_of(const BatchAccepted& event) {
   return row;
 }
 
-BatchRow row_of(const TokenChunkRequested& event) { return {event.batch_id, "generating"}; }
+BatchRow row_of(const TokenChunkRequested& event) {
+  return {event.batch_id, "generating"};
+}
 
 BatchRow row_of(const MerkleRootComputed& event) {
   BatchRow row{event.batch_id, "anchoring"};
@@ -145,11 +147,13 @@ bool is_later_chunk(const events::RecordView& record) {
 }  // namespace
 
 std::vector<std::string_view> BatchesProjection::inputs() const {
-  return {BatchAccepted::kTopic,  TokenChunkRequested::kTopic, MerkleRootComputed::kTopic,
-          AnchorFailed::kTopic,   BatchCompleted::kTopic,      BatchFailed::kTopic};
+  return {BatchAccepted::kTopic, TokenChunkRequested::kTopic, MerkleRootComputed::kTopic,
+          AnchorFailed::kTopic,  BatchCompleted::kTopic,      BatchFailed::kTopic};
 }
 
-std::span<const View* const> BatchesProjection::views() const { return kViews; }
+std::span<const View* const> BatchesProjection::views() const {
+  return kViews;
+}
 
 events::Status BatchesProjection::project(const events::RecordView& record, RowWriter& rows) {
   const auto write = [&](const auto& event) { row_of(event).write(rows); };

@@ -20,7 +20,9 @@ std::vector<std::string_view> MerkleSubtreesProjection::inputs() const {
   return {events::MerkleSubtreeComputed::kTopic};
 }
 
-std::span<const View* const> MerkleSubtreesProjection::views() const { return kViews; }
+std::span<const View* const> MerkleSubtreesProjection::views() const {
+  return kViews;
+}
 
 events::Status MerkleSubtreesProjection::project(const events::RecordView& record,
                                                  RowWriter& rows) {

@@ -10,11 +10,10 @@
 namespace voketag::processors {
 namespace {
 
-constexpr std::array kColumns{Column{"product_id", ColumnType::kUuid},
-                              Column{"batch_id", ColumnType::kUuid},
-                              Column{"serial", ColumnType::kInt64},
-                              Column{"token", ColumnType::kText},
-                              Column{"status", ColumnType::kEnum, "product_status"}};
+constexpr std::array kColumns{
+    Column{"product_id", ColumnType::kUuid}, Column{"batch_id", ColumnType::kUuid},
+    Column{"serial", ColumnType::kInt64}, Column{"token", ColumnType::kText},
+    Column{"status", ColumnType::kEnum, "product_status"}};
 constexpr View kProducts{"products", kColumns, 1, Merge::kInsert};
 constexpr std::array kViews{&kProducts};
 
@@ -24,7 +23,9 @@ std::vector<std::string_view> ProductsProjection::inputs() const {
   return {events::TokensGenerated::kTopic};
 }
 
-std::span<const View* const> ProductsProjection::views() const { return kViews; }
+std::span<const View* const> ProductsProjection::views() const {
+  return kViews;
+}
 
 events::Status ProductsProjection::project(const events::RecordView& record, RowWriter& rows) {
   if (!record.value) {

@@ -14,7 +14,9 @@ namespace {
 using testing::test_hash;
 using testing::test_id;
 
-std::string hex(std::span<const std::uint8_t> bytes) { return to_chain_bytes(bytes).text; }
+std::string hex(std::span<const std::uint8_t> bytes) {
+  return to_chain_bytes(bytes).text;
+}
 
 const AggregateLeafData kLeaf{AggregateKind::kBatch, test_id(0x01020304), 10'000'000,
                               test_hash(0xab).bytes};
@@ -73,9 +75,11 @@ RC_GTEST_PROP(AggregateTreeTest, IsTheTreeOfTheRfcAndItsPathsLeadToTheRoot, ()) 
   const auto size = *rc::gen::inRange<std::size_t>(1, 300);
   std::vector<Hash> leaves;
   for (std::size_t i = 0; i < size; ++i) {
-    leaves.push_back(AggregateLeafData{AggregateKind::kBatch,
-                                       test_id(static_cast<std::uint32_t>(i)), i + 1, {}}
-                         .leaf());
+    leaves.push_back(AggregateLeafData{
+        AggregateKind::kBatch,
+        test_id(static_cast<std::uint32_t>(i)),
+        i + 1,
+        {}}.leaf());
   }
   const AggregateTree tree(leaves);
   RC_ASSERT(tree.root() == merkle_root(leaves));

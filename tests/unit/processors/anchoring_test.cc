@@ -1,5 +1,3 @@
-#include "processors/anchoring/anchoring_processor.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -9,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "processors/anchoring/anchoring_processor.h"
 #include "processors/anchoring/mock_chain.h"
 #include "processors/merkle/inclusion_proof.h"
 #include "tests/unit/processors/fake_context.h"
@@ -16,7 +15,6 @@
 namespace voketag::processors {
 namespace {
 
-using ::testing::HasSubstr;
 using events::AnchorAccepted;
 using events::AnchorCompleted;
 using events::AnchorFailed;
@@ -24,6 +22,7 @@ using events::AnchorQueued;
 using events::AnchorSubmitted;
 using events::MerkleRootComputed;
 using testing::FakeContext;
+using ::testing::HasSubstr;
 using testing::test_hash;
 using testing::test_id;
 
@@ -297,9 +296,9 @@ TEST_F(AnchoringTest, ABlockHoldsSeveralTransactionsOfManyBatches) {
   std::set<std::pair<std::string, std::int64_t>> places;
   for (const auto& anchor : completed) {
     EXPECT_EQ(anchor.block_number, completed[0].block_number);
-    const auto leaf = AggregateLeafData{AggregateKind::kBatch, anchor.batch_id, 10,
-                                        anchor.merkle_root.bytes}
-                          .leaf();
+    const auto leaf =
+        AggregateLeafData{AggregateKind::kBatch, anchor.batch_id, 10, anchor.merkle_root.bytes}
+            .leaf();
     std::vector<Hash> path;
     for (const auto& hash : anchor.aggregate.path) path.push_back(hash.bytes);
     EXPECT_TRUE(verify_inclusion(leaf, static_cast<std::uint64_t>(anchor.aggregate.leaf_index),

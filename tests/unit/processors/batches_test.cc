@@ -1,5 +1,3 @@
-#include "processors/batches/batches_processor.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -7,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "processors/batches/batches_processor.h"
 #include "processors/tokens/chunks.h"
 #include "state/table.h"
 #include "tests/unit/processors/fake_context.h"
@@ -14,8 +13,6 @@
 namespace voketag::processors {
 namespace {
 
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
 using events::AnchorAccepted;
 using events::AnchorCompleted;
 using events::AnchorFailed;
@@ -25,7 +22,9 @@ using events::BatchFailed;
 using events::MerkleRootComputed;
 using events::MerkleSubtreeComputed;
 using events::TokenChunkRequested;
+using ::testing::ElementsAre;
 using testing::FakeContext;
+using ::testing::HasSubstr;
 using testing::test_hash;
 using testing::test_id;
 

@@ -71,7 +71,8 @@ struct DeadLetter {
   std::string detail;
 };
 
-// A partition as a handler sees it, in memory: what a handler does is caught for the test to look at.
+// A partition as a handler sees it, in memory: what a handler does is caught for the test to look
+// at.
 class FakeContext : public Context {
  public:
   events::Timestamp now() const override { return time; }
@@ -114,9 +115,9 @@ class FakeContext : public Context {
   // Moves time on and fires what is due, earliest first; also what that sets anew.
   void advance_to(Processor& processor, events::Timestamp until) {
     for (;;) {
-      const auto next = std::min_element(
-          timers.begin(), timers.end(),
-          [](const auto& a, const auto& b) { return a.second < b.second; });
+      const auto next =
+          std::min_element(timers.begin(), timers.end(),
+                           [](const auto& a, const auto& b) { return a.second < b.second; });
       if (next == timers.end() || next->second > until) break;
       const auto [name, due] = *next;
       timers.erase(next);
@@ -127,9 +128,7 @@ class FakeContext : public Context {
     }
     time = std::max(time, until);
   }
-  void advance(Processor& processor, std::int64_t ms) {
-    advance_to(processor, {time.ms + ms});
-  }
+  void advance(Processor& processor, std::int64_t ms) { advance_to(processor, {time.ms + ms}); }
 
   // Takes all emissions out.
   std::vector<Emission> take() { return std::exchange(emitted, {}); }

@@ -1,21 +1,20 @@
-#include "processors/ingress/ingress_processor.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
 #include <string>
 
+#include "processors/ingress/ingress_processor.h"
 #include "processors/ingress/request_rules.h"
 #include "tests/unit/processors/fake_context.h"
 
 namespace voketag::processors {
 namespace {
 
-using ::testing::HasSubstr;
 using events::AnchorAccepted;
 using events::BatchAccepted;
 using testing::FakeContext;
+using ::testing::HasSubstr;
 using testing::test_id;
 
 const std::string kId = test_id(1).to_string();
@@ -125,8 +124,7 @@ struct Malformed {
   const char* detail;
 };
 
-class IngressMalformedTest : public IngressTest,
-                             public ::testing::WithParamInterface<Malformed> {};
+class IngressMalformedTest : public IngressTest, public ::testing::WithParamInterface<Malformed> {};
 
 TEST_P(IngressMalformedTest, IsADeadLetter) {
   std::string json = GetParam().json;
@@ -217,11 +215,17 @@ TEST(CallbackUrlTest, Accepts) {
 }
 
 TEST(CallbackUrlTest, Refuses) {
-  for (const auto* url :
-       {"ftp://example.org", "http://", "http:///path", "https://:80", "http://a:0", "http://a:65536",
-        "http://a:8x", "http://a:", "http://user@host/", "http://user:pw@host", "http://a b",
-        "http://a/\n", "http://a/\x7f", "http://[::1", "http://[zz::1]/", "http://[]/", "example.org",
-        "javascript:alert(1)", "http://a/#x", "http://..", "http://\xc3\xa4.de", "http://-a"}) {
+  for (const auto* url : {"ftp://example.org",  "http://",
+                          "http:///path",       "https://:80",
+                          "http://a:0",         "http://a:65536",
+                          "http://a:8x",        "http://a:",
+                          "http://user@host/",  "http://user:pw@host",
+                          "http://a b",         "http://a/\n",
+                          "http://a/\x7f",      "http://[::1",
+                          "http://[zz::1]/",    "http://[]/",
+                          "example.org",        "javascript:alert(1)",
+                          "http://a/#x",        "http://..",
+                          "http://\xc3\xa4.de", "http://-a"}) {
     EXPECT_FALSE(check_callback_url(url)) << url;
   }
 }

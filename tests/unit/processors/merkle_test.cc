@@ -1,5 +1,3 @@
-#include "processors/merkle/merkle_processor.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -7,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "processors/merkle/merkle_processor.h"
 #include "processors/merkle/tree.h"
 #include "tests/unit/processors/fake_context.h"
 
@@ -149,7 +148,8 @@ RC_GTEST_FIXTURE_PROP(MerkleTest, AnyOrderWithRepeatsGivesOneRoot, ()) {
                              *rc::gen::arbitrary<std::uint8_t>()));
     roots.push_back(chunks.back().root.bytes);
   }
-  const auto order = *rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(0, count));
+  const auto order =
+      *rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(0, count));
   for (const auto i : order) deliver(chunks[i]);
   for (const auto& chunk : chunks) deliver(chunk);
   RC_ASSERT(context_.emitted.size() == 1U);

@@ -1,5 +1,3 @@
-#include "processors/tokens/tokens_processor.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
@@ -10,23 +8,25 @@
 #include "processors/tokens/chunks.h"
 #include "processors/tokens/product_id.h"
 #include "processors/tokens/token.h"
+#include "processors/tokens/tokens_processor.h"
 #include "tests/unit/processors/fake_context.h"
 
 namespace voketag::processors {
 namespace {
 
-using ::testing::HasSubstr;
 using events::MerkleSubtreeComputed;
 using events::TokenChunkRequested;
 using events::TokensGenerated;
 using testing::FakeContext;
+using ::testing::HasSubstr;
 using testing::test_id;
 
 const auto kBatch = test_id(1);
 
 TokenKeys test_keys() {
-  return *TokenKeys::parse("5:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8,"
-                           "6:IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+  return *TokenKeys::parse(
+      "5:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8,"
+      "6:IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
 }
 
 TokenChunkRequested request(std::int64_t product_count, std::int64_t chunk_index,
