@@ -12,6 +12,9 @@ namespace {
 using events::Errc;
 using events::Result;
 
+// A cluster that is away is told of once in this time, and not with every attempt to reach it.
+constexpr std::int64_t kTroubleEveryMs = 10000;
+
 // librdkafka's log levels are syslog's.
 spdlog::level::level_enum level_of(int syslog_level) {
   if (syslog_level <= 3) return spdlog::level::err;
@@ -20,10 +23,11 @@ spdlog::level::level_enum level_of(int syslog_level) {
   return spdlog::level::debug;
 }
 
-// Lines that tell of librdkafka's inner life or repeat what an error of ours will say.
+// Lines that tell of librdkafka's inner life, or repeat what an error of ours will say.
 bool is_chatter(std::string_view facility) {
-  constexpr std::array<std::string_view, 6> kChatter = {"CONFWARN", "GETPID",    "FAIL",
-                                                        "TERMINATE", "TXNERR", "SUBSCRIBE"};
+  constexpr std::array<std::string_view, 11> kChatter = {
+      "ADDOFFSETS", "ADDPARTS", "CONFWARN",  "FAIL",      "FATAL", "GETPID",
+      "MAXPOLL",    "REQTMOUT", "SUBSCRIBE", "TERMINATE", "TXNERR"};
   return std::find(kChatter.begin(), kChatter.end(), facility) != kChatter.end();
 }
 
@@ -173,19 +177,25 @@ void Client::on_error(rd_kafka_t* handle, int code, const char* reason, void* op
   if (error_code == RD_KAFKA_RESP_ERR__FATAL) {
     std::array<char, 512> cause{};
     const auto fatal = rd_kafka_fatal_error(handle, cause.data(), cause.size());
-    spdlog::warn("kafka {}: finished: {} ({})", client->purpose_, cause.data(),
-                 rd_kafka_err2name(fatal));
+    // The call that meets it returns it as an error, which says more.
+    spdlog::debug("kafka {}: finished: {} ({})", client->purpose_, cause.data(),
+                  rd_kafka_err2name(fatal));
     return;
   }
-  if (error_code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) client->note_trouble(reason);
-  spdlog::log(client->throwaway_ ? spdlog::level::debug : spdlog::level::warn,
+  const bool is_news =
+      error_code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->note_trouble(reason);
+  spdlog::log(is_news && !client->throwaway_ ? spdlog::level::warn : spdlog::level::debug,
               "kafka {} at {}: {} ({})", client->purpose_, client->options_.bootstrap_servers,
               reason, rd_kafka_err2name(error_code));
 }
 
-void Client::note_trouble(std::string text) {
+bool Client::note_trouble(std::string text) {
+  const std::int64_t now_ms = monotonic_ms();
   const std::lock_guard lock(trouble_mutex_);
   trouble_ = std::move(text);
+  if (now_ms - trouble_logged_at_ms_ < kTroubleEveryMs) return false;
+  trouble_logged_at_ms_ = now_ms;
+  return true;
 }
 
 std::int64_t monotonic_ms() {

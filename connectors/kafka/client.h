@@ -82,7 +82,8 @@ class Client {
   explicit Client(const KafkaOptions& options, const Settings& settings);
   static void on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text);
   static void on_error(rd_kafka_t* handle, int code, const char* reason, void* opaque);
-  void note_trouble(std::string text);
+  // Whether it is time to log it.
+  bool note_trouble(std::string text);
 
   const KafkaOptions options_;
   const std::string purpose_;
@@ -91,6 +92,7 @@ class Client {
   std::atomic<std::uint64_t> disturbances_{0};
   mutable std::mutex trouble_mutex_;
   std::string trouble_;  // the last connection trouble, for messages
+  std::int64_t trouble_logged_at_ms_ = -1'000'000;
 };
 
 // A moment after which one stops waiting.

@@ -58,6 +58,7 @@ Errc errc_of(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
     case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT: return Errc::kTimeout;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__NOENT:  // no broker leads the partition that was asked about
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return Errc::kNotFound;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
@@ -127,6 +128,7 @@ std::string_view cure_for(rd_kafka_resp_err_t code) {
       return "Grant VokeTag's principal Read, Write, Create and Describe on topics, groups and "
              "transactional ids with its prefix.";
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+    case RD_KAFKA_RESP_ERR__NOENT:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return "Create the topics: voketag topics create.";
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:

@@ -16,6 +16,9 @@ using runtime::CommitResult;
 constexpr std::uint32_t kPollEvery = 256;
 // Bound of one call into librdkafka within a longer wait.
 constexpr int kCallMs = 1000;
+// How often an answer to init is looked for, and how many clients one open may use.
+constexpr int kInitCallMs = 20;
+constexpr int kFreshStartsMax = 6;
 // A commit of a healthy cluster takes milliseconds.
 constexpr std::int64_t kSlowCommitMs = 2000;
 
@@ -52,18 +55,39 @@ KafkaTransactionalProducer::KafkaTransactionalProducer(std::unique_ptr<Client> c
 
 Result<std::unique_ptr<KafkaTransactionalProducer>> KafkaTransactionalProducer::open(
     const KafkaOptions& options, std::string_view transactional_id) {
-  Client::Settings settings = settings_for(options, transactional_id);
-  settings.delivered = on_delivered;
-  auto client = Client::open(options, std::move(settings));
-  if (!client) return tl::unexpected(client.error());
-  std::unique_ptr<KafkaTransactionalProducer> producer(
-      new KafkaTransactionalProducer(std::move(*client), std::string(transactional_id)));
-  const auto ending =
-      producer->retry(Phase::kInit, options.open_timeout_ms, [&](int timeout_ms) {
-        return rd_kafka_init_transactions(producer->client_->get(), timeout_ms);
-      });
-  if (!ending.success) return tl::unexpected(ending.error);
-  return producer;
+  const Deadline deadline(options.open_timeout_ms);
+  for (int attempt = 1;; ++attempt) {
+    Client::Settings settings = settings_for(options, transactional_id);
+    settings.delivered = on_delivered;
+    auto client = Client::open(options, std::move(settings));
+    if (!client) return tl::unexpected(client.error());
+    std::unique_ptr<KafkaTransactionalProducer> producer(
+        new KafkaTransactionalProducer(std::move(*client), std::string(transactional_id)));
+    const auto ending = producer->initialise(deadline, attempt < kFreshStartsMax);
+    if (ending.success) return producer;
+    if (ending.verdict != Verdict::kRetry) return tl::unexpected(ending.error);
+  }
+}
+
+// The coordinator answers "later" while it aborts what a predecessor left, which takes a few
+// milliseconds; librdkafka then waits for 500 ms, twice. A new client asks at once. It must not be
+// started while a request of the old one is on its way, which would fence the new one: so only upon
+// that very answer, when librdkafka has just begun to wait.
+KafkaTransactionalProducer::Ending KafkaTransactionalProducer::initialise(const Deadline& deadline,
+                                                                         bool may_start_afresh) {
+  const auto call = [&](int timeout_ms) {
+    return rd_kafka_init_transactions(client_->get(), timeout_ms);
+  };
+  if (!may_start_afresh) return retry(Phase::kInit, deadline.remaining_ms(), call);
+  while (true) {
+    const ErrorObject error(call(std::max(1, std::min(kInitCallMs, deadline.remaining_ms()))));
+    if (error == nullptr) return Ending{.success = true};
+    const ErrorFacts facts = client_->facts(*error);
+    const Verdict verdict = classify(facts, Phase::kInit, false);
+    const bool settling = facts.code == RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS;
+    if (verdict == Verdict::kRetry && !settling && !deadline.passed()) continue;
+    return failure(Phase::kInit, *error, deadline.passed() ? Verdict::kFatal : verdict);
+  }
 }
 
 // Calls until it succeeds, a verdict other than kRetry is reached, or the time is over; the last
@@ -79,20 +103,22 @@ KafkaTransactionalProducer::Ending KafkaTransactionalProducer::retry(Phase phase
     rd_kafka_poll(client_->get(), 0);
     const bool disturbed = client_->disturbances() != disturbances_before_;
     const Verdict verdict = classify(client_->facts(*error), phase, disturbed);
-    const bool over = deadline.passed();
-    if (verdict == Verdict::kRetry && !over) continue;
-    Ending ending;
-    ending.verdict = verdict;
-    if (verdict == Verdict::kRetry) {
-      ending.verdict = phase == Phase::kCommit        ? Verdict::kUnknown
-                       : phase == Phase::kSendOffsets ? Verdict::kAbort
-                                                      : Verdict::kFatal;
-    }
-    ending.error = client_->error(
-        *error, std::string(to_string(phase)) + " of transactional id " + id_);
-    if (ending.verdict == Verdict::kFenced) ending.error.code = events::Errc::kFenced;
-    return ending;
+    if (verdict == Verdict::kRetry && !deadline.passed()) continue;
+    if (verdict != Verdict::kRetry) return failure(phase, *error, verdict);
+    return failure(phase, *error,
+                   phase == Phase::kCommit        ? Verdict::kUnknown
+                   : phase == Phase::kSendOffsets ? Verdict::kAbort
+                                                  : Verdict::kFatal);
   }
+}
+
+KafkaTransactionalProducer::Ending KafkaTransactionalProducer::failure(
+    Phase phase, const rd_kafka_error_t& error, Verdict verdict) const {
+  Ending ending{.verdict = verdict,
+                .error = client_->error(
+                    error, std::string(to_string(phase)) + " of transactional id " + id_)};
+  if (verdict == Verdict::kFenced) ending.error.code = events::Errc::kFenced;
+  return ending;
 }
 
 Status KafkaTransactionalProducer::begin() {

@@ -42,6 +42,10 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
   };
   template <class Call>
   Ending retry(Phase phase, int timeout_ms, Call call);
+  Ending failure(Phase phase, const rd_kafka_error_t& error, Verdict verdict) const;
+
+  // Verdict kRetry: start afresh with another client.
+  Ending initialise(const Deadline& deadline, bool may_start_afresh);
 
   Ending send_offsets(std::span<const runtime::TopicPartitionOffset> positions,
                       const KafkaMembership& member, int timeout_ms);
