@@ -2,6 +2,7 @@
 # ./dev run and ./dev stop: the whole system on this machine, with a sample batch through it.
 
 readonly voketag=$root/build/release/voketag
+readonly doctor_says='./dev stack start run brings its Kafka and PostgreSQL back, for: build/release/voketag doctor'
 
 run() {
   local detach='' option
@@ -56,14 +57,34 @@ sample_batch() {
   started_ms=$(now_ms)
   batch=$("$voketag" batch request --count 1000 --name "sample" --json | jq -re .batch_id) ||
     fail "The sample batch could not be requested."
-  if ! "$voketag" batch wait "$batch" --timeout 120; then
-    show_log "$dir/voketag.log"
-    fail "The sample batch $batch was not completed." "$voketag doctor says what is wrong."
-  fi
+  follow_batch "$batch" || {
+    show_log "$dir/voketag.log" 12
+    fail "The sample batch $batch was not completed." "$doctor_says"
+  }
   outcome ok "$green" $(($(now_ms) - started_ms)) "make and anchor a sample batch of 1,000 products"
   token=$(psql -AtX "$VOKETAG_POSTGRES" -c \
     "SELECT token FROM products WHERE batch_id = '$batch' ORDER BY serial LIMIT 1")
   introduce "$batch" "$token"
+}
+
+# Shows the batch's progress to its end, or until voketag has died.
+follow_batch() {
+  local batch=$1 result=0 process
+  process=$(stack_dir run)/voketag.pid
+  set -m
+  "$voketag" batch wait "$batch" --timeout 120s </dev/null &
+  step_group=$!
+  set +m
+  while kill -0 "$step_group" 2>/dev/null; do
+    if ! is_running "$process"; then
+      end_step
+      return 1
+    fi
+    sleep 0.1
+  done
+  wait "$step_group" || result=$?
+  step_group=''
+  return "$result"
 }
 
 introduce() {
@@ -91,8 +112,8 @@ watch_voketag() {
   local file
   file=$(stack_dir run)/voketag.pid
   while is_running "$file"; do sleep 1; done
-  show_log "$(stack_dir run)/voketag.log"
-  fail "voketag run has ended." "$voketag doctor says what is wrong."
+  show_log "$(stack_dir run)/voketag.log" 12
+  fail "voketag run has ended." "$doctor_says"
 }
 
 stop_run() {
