@@ -2,7 +2,7 @@
 # ./dev run and ./dev stop: the whole system on this machine, with a sample batch through it.
 
 readonly voketag=$root/build/release/voketag
-readonly doctor_says='./dev stack start run brings its Kafka and PostgreSQL back, for: build/release/voketag doctor'
+readonly doctor_says='For voketag doctor, ./dev stack start run brings Kafka and PostgreSQL back.'
 
 run() {
   local detach='' option
