@@ -33,8 +33,8 @@ public final class StreamsPeer {
       Map.ofEntries(Map.entry("bootstrap", "127.0.0.1:9092"), Map.entry("prefix", "peer."),
           Map.entry("state-dir", "/tmp/peer-streams"), Map.entry("partitions", "12"),
           Map.entry("threads", "2"), Map.entry("sha256", "block"),
-          Map.entry("direct-products-max", "16384"), Map.entry("task-products", "16384"),
-          Map.entry("commit-interval-ms", "200"), Map.entry("batch-bytes", "524288"),
+          Map.entry("direct-products-max", "131072"), Map.entry("task-products", "32768"),
+          Map.entry("commit-interval-ms", "100"), Map.entry("batch-bytes", "524288"),
           Map.entry("linger-ms", "20"), Map.entry("buffer-bytes", "33554432"),
           Map.entry("max-poll-records", "1000"), Map.entry("create-topics", "true"),
           Map.entry("expect-batches", "0"), Map.entry("result", ""));
