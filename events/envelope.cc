@@ -65,6 +65,10 @@ std::optional<std::string> accepted_traceparent(std::string_view text) {
   return "00-" + std::string(trace_id) + "-" + std::string(span_id) + (sampled ? "-01" : "-00");
 }
 
+std::string derived_traceparent(std::string_view id) {
+  return "00-" + derived_trace(id) + "-" + derived_span(id) + "-01";
+}
+
 // A header's text, or none when it is absent, empty or too long to be an attribute.
 std::optional<std::string> attribute(const RecordView& record, std::string_view name) {
   const auto value = record.header(name);
@@ -92,8 +96,18 @@ Envelope read_envelope(const RecordView& record) {
   envelope.time = time ? Timestamp::parse(*time).value_or(record.timestamp) : record.timestamp;
   const auto trace = record.header("traceparent");
   const auto accepted = trace ? accepted_traceparent(*trace) : std::nullopt;
-  envelope.traceparent = accepted.value_or("00-" + derived_trace(envelope.id) + "-" +
-                                           derived_span(envelope.id) + "-01");
+  envelope.traceparent = accepted ? *accepted : derived_traceparent(envelope.id);
+  return envelope;
+}
+
+Envelope begin_envelope(std::string id, std::string_view source, std::string_view type,
+                        Timestamp time) {
+  Envelope envelope;
+  envelope.traceparent = derived_traceparent(id);
+  envelope.id = std::move(id);
+  envelope.source = source;
+  envelope.type = type;
+  envelope.time = time;
   return envelope;
 }
 

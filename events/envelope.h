@@ -27,6 +27,10 @@ std::string event_type(std::string_view topic);
 // "/external", the time with the broker's.
 Envelope read_envelope(const RecordView& record);
 
+// The envelope of something that no record caused (a timer): a trace of its own, derived from the id.
+Envelope begin_envelope(std::string id, std::string_view source, std::string_view type,
+                        Timestamp time);
+
 // The envelope of the `ordinal`-th event (from 0) that `source` derives from `cause` for `topic`:
 // id = UUIDv5 (in kNamespace) of "<cause's id>/<type>/<ordinal>", the same trace and flags with a
 // span derived from the new id. `cause` comes from read_envelope or derive_envelope.

@@ -73,8 +73,8 @@ struct Engine::Implementation {
     const std::string name(processor.name());
     const std::string suffix = options.instance + "." + std::to_string(slot);
     WorkerOptions result;
-    result.group = "voketag." + name;
-    result.transactional_id = "voketag." + name + "." + suffix;
+    result.group = options.name_prefix + name;
+    result.transactional_id = options.name_prefix + name + "." + suffix;
     result.configuration_version = options.configuration_version;
     result.commit_interval_ms = options.commit_interval_ms;
     result.transaction_bytes_max = options.transaction_bytes_max;
@@ -164,7 +164,10 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
       threads.emplace_back([&self, &projection] {
         self.guard("a projector", [&]() -> events::Status {
           const auto sink = projection.make_sink();
-          Projector projector(self.log, *projection.projection, *sink, self.clock, {});
+          ProjectorOptions projector_options;
+          projector_options.name_prefix = self.options.name_prefix;
+          Projector projector(self.log, *projection.projection, *sink, self.clock,
+                              std::move(projector_options));
           return self.run_projector(projector);
         });
       });

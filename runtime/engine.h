@@ -17,6 +17,9 @@
 namespace voketag::runtime {
 
 struct EngineOptions {
+  // Before the names of consumer groups and transactional ids, as before those of topics: systems
+  // with prefixes of their own can share a cluster.
+  std::string name_prefix = "voketag.";
   // Names this process among all that run: part of every transactional id, so that a successor with
   // the same name takes over at once. Two processes that run must not share it.
   std::string instance;

@@ -40,7 +40,7 @@ Projector::Projector(Log& log, processors::Projection& projection, ViewSink& sin
       clock_(clock),
       options_(options),
       name_("projector-" + std::string(projection.name())),
-      group_("voketag." + name_),
+      group_(options_.name_prefix + name_),
       topics_(projection.inputs()) {}
 
 Projector::~Projector() = default;

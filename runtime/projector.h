@@ -19,6 +19,8 @@
 namespace voketag::runtime {
 
 struct ProjectorOptions {
+  // Before the name of the consumer group.
+  std::string name_prefix = "voketag.";
   // How far apart commits are while records keep coming. The first record after a pause is committed
   // at once, so this is no latency that an idle system pays (docs/decisions/0007-view-writes.md).
   int commit_interval_ms = 100;
@@ -42,7 +44,7 @@ struct ProjectorCounts {
   std::int64_t reloads = 0;       // times that all positions were read again
 };
 
-// One member of the consumer group "voketag.projector-<projection>": turns the records of the
+// One member of the consumer group "<prefix>projector-<projection>": turns the records of the
 // partitions it is given into rows of the projection's views. Of every input topic it reads the
 // partition numbers that the group gives it of the first one.
 //

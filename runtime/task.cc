@@ -146,11 +146,9 @@ bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputReco
   const std::string name = key->substr(kTimerPrefix.size() + kDueDigits + 1);
 
   now_ = std::max(now_, *next_timer_);
-  cause_ = events::Envelope{};
-  cause_.id = "timer/" + std::string(processor_.name()) + "/" + std::to_string(partition_) + "/" +
-              name + "/" + digits;
-  cause_.source = source_;
-  cause_.time = now_;
+  cause_ = events::begin_envelope("timer/" + std::string(processor_.name()) + "/" +
+                                      std::to_string(partition_) + "/" + name + "/" + digits,
+                                  source_, "voketag.timer.v1", now_);
   WorkRun run;
   run.timer = name;
   run.fired_at_ms = now_.ms;

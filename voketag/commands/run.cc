@@ -74,6 +74,7 @@ class Instance {
       if (Status done = (this->*step)(); !done) return done;
     }
     runtime::EngineOptions options;
+    options.name_prefix = configuration_.topic_prefix;
     options.instance = configuration_.instance;
     options.configuration_version = configuration_version();
     options.commit_interval_ms = static_cast<int>(configuration_.commit_interval_ms);

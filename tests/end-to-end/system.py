@@ -1,0 +1,182 @@
+"""The system under test as processes, topics and views."""
+
+import contextlib
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.parse
+import uuid
+
+BINARY = os.environ.get("VOKETAG_BINARY", "build/release/voketag")
+KAFKA = os.environ.get("VOKETAG_KAFKA", "")
+POSTGRES = os.environ.get("VOKETAG_POSTGRES", "")
+
+
+def await_true(what, check, timeout_s, interval_s=0.05):
+    """Calls check until it returns something true, and returns that."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        result = check()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not come true within {timeout_s} s")
+        time.sleep(interval_s)
+
+
+class System:
+    """A token key, a topic prefix, a database and a directory of its own; any number of instances."""
+
+    def __init__(self, name, **environment):
+        suffix = secrets.token_hex(4)
+        self.prefix = f"{name}-{suffix}."
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"voketag-{name}-"))
+        self.key = secrets.token_bytes(32)
+        self.database = f"{name}_{suffix}".replace("-", "_")
+        psql(POSTGRES, f'CREATE DATABASE "{self.database}"')
+        parts = urllib.parse.urlsplit(POSTGRES)
+        self.postgres = urllib.parse.urlunsplit(parts._replace(path="/" + self.database))
+        import base64
+        key_text = base64.urlsafe_b64encode(self.key).rstrip(b"=").decode()
+        self.environment = {
+            name: value for name, value in os.environ.items()
+            if not name.startswith(("VOKETAG_", "BLOCKCHAIN_"))
+        } | {
+            "VOKETAG_KAFKA": KAFKA,
+            "VOKETAG_POSTGRES": self.postgres,
+            "VOKETAG_TOPIC_PREFIX": self.prefix,
+            "VOKETAG_TOKEN_KEYS": f"1:{key_text}",
+            "VOKETAG_MOCK_BLOCK_TIME_MS": "200",
+            "VERIFICATION_URL_BASE": "https://verify.example",
+        } | {name: str(value) for name, value in environment.items()}
+        self.instances = []
+
+    def __enter__(self):
+        self.command("topics", "create")
+        self.command("migrate")
+        return self
+
+    def __exit__(self, *failure):
+        for instance in self.instances:
+            instance.kill()
+        if failure[0] is None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            psql(POSTGRES, f'DROP DATABASE "{self.database}" WITH (FORCE)')
+        else:
+            print(f"what was left behind lies in {self.directory}")
+
+    def command(self, *arguments, check=True, stdin=None, timeout_s=120):
+        """Runs a command of voketag to its end."""
+        done = subprocess.run([BINARY, *arguments], env=self.environment, input=stdin, text=True,
+                              capture_output=True, timeout=timeout_s)
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"voketag {' '.join(arguments)} exited with {done.returncode}:\n{done.stderr}")
+        return done
+
+    def start(self, name="one", **environment):
+        instance = Instance(self, name, environment)
+        self.instances.append(instance)
+        return instance
+
+    # ---- what is in Kafka
+
+    def produce(self, topic, records):
+        """Produces (key, value) pairs of text by kcat, which knows nothing of us."""
+        lines = "".join(f"{key}\t{value}\n" for key, value in records)
+        subprocess.run(["kcat", "-P", "-b", KAFKA, "-t", self.prefix + topic, "-K", "\t"],
+                       input=lines, text=True, check=True, capture_output=True, timeout=60)
+
+    def consume(self, topic):
+        """Every committed record of a topic, as dictionaries with key, value (text) and headers."""
+        done = subprocess.run(
+            ["kcat", "-C", "-b", KAFKA, "-t", self.prefix + topic, "-e", "-q", "-J", "-o",
+             "beginning", "-X", "isolation.level=read_committed", "-X",
+             "fetch.message.max.bytes=9000000"],
+            text=True, check=True, capture_output=True, timeout=300)
+        records = [json.loads(line) for line in done.stdout.splitlines()]
+        return [
+            {"key": r["key"], "value": r["payload"], "partition": r["partition"],
+             "offset": r["offset"],
+             "headers": dict(zip(r.get("headers", [])[::2], r.get("headers", [])[1::2]))}
+            for r in records
+        ]
+
+    def events(self, topic):
+        return [json.loads(record["value"]) for record in self.consume(topic)]
+
+    # ---- what is in PostgreSQL
+
+    def rows(self, sql):
+        return psql(self.postgres, sql)
+
+    def count(self, sql):
+        return int(self.rows(sql)[0][0])
+
+
+class Instance:
+    """One `voketag run`. Its state directory outlives it."""
+
+    def __init__(self, system, name, environment):
+        self.system = system
+        self.name = name
+        self.state = system.directory / f"state-{name}"
+        self.log_path = system.directory / f"{name}.log"
+        self.environment = system.environment | {
+            "VOKETAG_INSTANCE": name,
+            "VOKETAG_STATE_DIR": str(self.state),
+        } | {key: str(value) for key, value in environment.items()}
+        self.process = None
+        self.start()
+
+    def start(self):
+        assert self.process is None or self.process.poll() is not None
+        with open(self.log_path, "ab") as log:
+            self.log_from = log.tell()
+            self.process = subprocess.Popen([BINARY, "run"], env=self.environment,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def log(self):
+        with open(self.log_path, "rb") as log:
+            log.seek(self.log_from)
+            return log.read().decode(errors="replace")
+
+    def await_ready(self, timeout_s=90):
+        def ready():
+            assert self.process.poll() is None, f"{self.name} ended early:\n{self.log()[-3000:]}"
+            return '"ready' in self.log() or "message\":\"ready" in self.log()
+        await_true(f"{self.name} is ready", ready, timeout_s, 0.02)
+        return self
+
+    def kill(self):
+        """kill -9, by its process id."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self, timeout_s=60):
+        """SIGTERM, and the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def running(self):
+        return self.process.poll() is None
+
+
+def psql(url, sql):
+    """The rows of a query, as lists of text."""
+    done = subprocess.run(["psql", url, "-X", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1",
+                           "-c", sql], text=True, capture_output=True, timeout=300)
+    if done.returncode != 0:
+        raise AssertionError(f"psql: {done.stderr}")
+    return [line.split("\x1f") for line in done.stdout.splitlines()]
+
+
+def new_batch(count, **fields):
+    return {"batch_id": str(uuid.uuid4()), "product_count": count} | fields
