@@ -93,9 +93,11 @@ end_test_stack() {
 
 # ---------------------------------------------------------------- lint
 
-# All files that git knows or would add, or those named.
+# All files that git knows or would add, or those named. --fix formats them first.
 lint() {
-  local files=("$@") cpp=() shell=() sources=() file
+  local fix='' files cpp=() shell=() sources=() file
+  if [[ ${1:-} == --fix ]]; then fix=yes && shift; fi
+  files=("$@")
   setup
   ((${#files[@]})) || mapfile -t files < <(git ls-files --cached --others --exclude-standard)
   for file in "${files[@]}"; do
@@ -109,6 +111,7 @@ lint() {
     esac
   done
 
+  [[ ! $fix || ${#cpp[@]} -eq 0 ]] || clang-format-14 -i "${cpp[@]}"
   failed_stages=()
   lint_stage shell "shell syntax of ${#shell[@]} files" check_shell "${shell[@]}"
   lint_stage format "format of ${#cpp[@]} files" check_format "${cpp[@]}"
@@ -117,7 +120,7 @@ lint() {
     lint_stage tidy "clang-tidy on ${#sources[@]} sources" check_tidy "${sources[@]}"
   fi
   ((${#failed_stages[@]} == 0)) || fail "Failed: ${failed_stages[*]}" \
-    "clang-format-14 -i FILE formats a file; the whole output is in .dev/log/lint-*.log"
+    "./dev lint --fix formats; the whole output is in .dev/log/lint-*.log"
 }
 
 lint_stage() {
