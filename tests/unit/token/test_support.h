@@ -67,4 +67,11 @@ inline std::vector<const Sha256Lanes*> runnable_lanes() {
   return all;
 }
 
+// The name of a test of one kernel: letters, digits and underscores only.
+inline std::string kernel_test_name(const testing::TestParamInfo<const Sha256Lanes*>& tested) {
+  std::string name = to_string(tested.param->kernel());
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
 }  // namespace voketag::processors
