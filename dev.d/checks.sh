@@ -117,6 +117,7 @@ lint() {
   lint_stage format "format of ${#cpp[@]} files" check_format "${cpp[@]}"
   if ((${#sources[@]})); then
     configure_preset release
+    mapfile -t sources < <(compiled_sources "${sources[@]}")
     lint_stage tidy "clang-tidy on ${#sources[@]} sources" check_tidy "${sources[@]}"
   fi
   ((${#failed_stages[@]} == 0)) || fail "Failed: ${failed_stages[*]}" \
@@ -147,18 +148,19 @@ check_shell() {
 
 check_format() { clang-format-14 --dry-run -Werror "$@"; }
 
-# Only what the compile database knows can be looked at.
 check_tidy() {
-  local database=$root/build/release known=() file
-  for file in "$@"; do
-    if grep -qF "\"$root/${file#"$root"/}\"" "$database/compile_commands.json"; then
-      known+=("$file")
-    fi
-  done
-  ((${#known[@]})) || return 0
-  printf '%s\0' "${known[@]}" | xargs -0 -n 1 -P "$(build_jobs)" \
-    clang-tidy-14 -p "$database" --quiet --warnings-as-errors='*' \
+  printf '%s\0' "$@" | xargs -0 -n 1 -P "$(build_jobs)" \
+    clang-tidy-14 -p "$root/build/release" --quiet --warnings-as-errors='*' \
     --extra-arg=-Wno-unknown-warning-option
+}
+
+# Those of the sources that the compile database knows; no other can be looked at.
+compiled_sources() {
+  local file
+  for file in "$@"; do
+    ! grep -qF "\"$root/${file#"$root"/}\"" "$root/build/release/compile_commands.json" ||
+      printf '%s\n' "$file"
+  done
 }
 
 # ---------------------------------------------------------------- bench, soak
