@@ -1,6 +1,7 @@
 #include "connectors/kafka/client.h"
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -84,6 +85,7 @@ Result<std::unique_ptr<Client>> Client::open(const KafkaOptions& options, Settin
   rd_kafka_conf_set_opaque(conf.get(), client.get());
   rd_kafka_conf_set_log_cb(conf.get(), on_log);
   rd_kafka_conf_set_error_cb(conf.get(), on_error);
+  rd_kafka_conf_set_closesocket_cb(conf.get(), on_close_socket);
   if (settings.events != 0) rd_kafka_conf_set_events(conf.get(), settings.events);
   if (settings.delivered != nullptr) {
     rd_kafka_conf_set_dr_msg_cb(conf.get(), settings.delivered);
@@ -159,9 +161,6 @@ ErrorFacts Client::facts(const rd_kafka_error_t& error_object) const {
 void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text) {
   auto* client = static_cast<Client*>(rd_kafka_opaque(handle));
   const std::string_view name(facility);
-  if (name == "REQTMOUT" && client != nullptr) {
-    client->disturbances_.fetch_add(1, std::memory_order_relaxed);
-  }
   auto log_level = level_of(level);
   if (is_chatter(name) || (client != nullptr && client->throwaway_)) {
     log_level = spdlog::level::debug;
@@ -173,7 +172,6 @@ void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, c
 void Client::on_error(rd_kafka_t* handle, int code, const char* reason, void* opaque) {
   auto* client = static_cast<Client*>(opaque);
   const auto error_code = static_cast<rd_kafka_resp_err_t>(code);
-  client->disturbances_.fetch_add(1, std::memory_order_relaxed);
   if (error_code == RD_KAFKA_RESP_ERR__FATAL) {
     std::array<char, 512> cause{};
     const auto fatal = rd_kafka_fatal_error(handle, cause.data(), cause.size());
@@ -187,6 +185,13 @@ void Client::on_error(rd_kafka_t* handle, int code, const char* reason, void* op
   spdlog::log(is_news && !client->throwaway_ ? spdlog::level::warn : spdlog::level::debug,
               "kafka {} at {}: {} ({})", client->purpose_, client->options_.bootstrap_servers,
               reason, rd_kafka_err2name(error_code));
+}
+
+// Logs and errors of broken connections are thinned out; this comes with each. A request that times
+// out closes its connection too.
+int Client::on_close_socket(int socket, void* opaque) {
+  static_cast<Client*>(opaque)->disturbances_.fetch_add(1, std::memory_order_relaxed);
+  return close(socket);
 }
 
 bool Client::note_trouble(std::string text) {

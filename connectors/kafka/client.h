@@ -69,7 +69,7 @@ class Client {
   std::string full_topic(std::string_view topic) const;
   std::string_view short_topic(std::string_view full) const;
 
-  // How often so far a connection broke or a request timed out.
+  // How many connections were closed so far: broken, timed out, or idle.
   std::uint64_t disturbances() const { return disturbances_.load(std::memory_order_relaxed); }
 
   // "Kafka at HOST:PORT: <what>: <librdkafka's reason> (CODE). <last connection trouble>. <cure>"
@@ -82,6 +82,7 @@ class Client {
   explicit Client(const KafkaOptions& options, const Settings& settings);
   static void on_log(const rd_kafka_t* handle, int level, const char* facility, const char* text);
   static void on_error(rd_kafka_t* handle, int code, const char* reason, void* opaque);
+  static int on_close_socket(int socket, void* opaque);
   // Whether it is time to log it.
   bool note_trouble(std::string text);
 

@@ -25,8 +25,7 @@ constexpr std::string_view kFile = "_FILE";
 bool known_property(const std::string& name) {
   const std::unique_ptr<rd_kafka_conf_t, decltype(&rd_kafka_conf_destroy)> conf(
       rd_kafka_conf_new(), rd_kafka_conf_destroy);
-  std::size_t size = 0;
-  return rd_kafka_conf_get(conf.get(), name.c_str(), nullptr, &size) == RD_KAFKA_CONF_OK;
+  return rd_kafka_conf_set(conf.get(), name.c_str(), "", nullptr, 0) != RD_KAFKA_CONF_UNKNOWN;
 }
 
 std::string property_name(std::string_view variable_rest) {
