@@ -98,6 +98,7 @@ lint() {
   local fix='' files cpp=() shell=() sources=() file
   if [[ ${1:-} == --fix ]]; then fix=yes && shift; fi
   files=("$@")
+  for file in "${files[@]}"; do [[ -f $file ]] || usage "there is no file '$file'"; done
   setup
   ((${#files[@]})) || mapfile -t files < <(git ls-files --cached --others --exclude-standard)
   for file in "${files[@]}"; do
