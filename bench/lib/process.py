@@ -65,7 +65,7 @@ class MeasuredProcess:
                 raise MeasurementFailed(
                     f"{self.name} did not print '{text}' in {timeout_s} s; see {self._log}"
                 )
-            time.sleep(0.02)
+            time.sleep(0.01)
 
     def cpu_seconds(self) -> float:
         self.check()

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -64,13 +65,20 @@ class VokeTag:
                     f"voketag {' '.join(arguments)}: {done.stdout}{done.stderr}"
                 )
 
-    def start(self) -> None:
+    def start(self, await_ready: bool = True) -> None:
         self.process = MeasuredProcess(
             self.name,
             [_voketag(), "run", "--roles", self._roles],
             self._environment,
             LOG_FOLDER / f"voketag-{self._instance}.log",
         )
+        if await_ready:
+            self.await_ready()
+
+    def await_ready(self, timeout_s: float = 120) -> float:
+        """Seconds from the start of the process until every worker has its partitions."""
+        self.process.await_line("ready: every worker has its partitions", timeout_s)
+        return (time.monotonic_ns() - self.process.started_ns) / 1e9
 
     def stop(self) -> None:
         self.process.stop()

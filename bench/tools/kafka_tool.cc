@@ -7,11 +7,13 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <thread>
 
 namespace voketag::bench {
 namespace {
 
 constexpr int kMetadataTimeoutMs = 10000;
+constexpr std::int64_t kLeaderTimeoutNs = 60'000'000'000;
 constexpr int kAdminTimeoutMs = 30000;
 constexpr std::size_t kErrorBytes = 512;
 
@@ -62,6 +64,24 @@ int partition_count(rd_kafka_t* consumer, const std::string& topic) {
     fail("topic " + topic + " does not exist: create it before it is measured");
   }
   return metadata->topics[0].partition_cnt;
+}
+
+// The partition's first and next offset. A topic that was just made has no leader for a moment.
+std::pair<std::int64_t, std::int64_t> offsets_of(rd_kafka_t* consumer, const std::string& topic,
+                                                 int partition) {
+  const std::int64_t deadline_ns = now_ns() + kLeaderTimeoutNs;
+  for (;;) {
+    std::pair<std::int64_t, std::int64_t> offsets;
+    const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
+        consumer, topic.c_str(), partition, &offsets.first, &offsets.second, kMetadataTimeoutMs);
+    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      return offsets;
+    }
+    if (now_ns() > deadline_ns) {
+      fail("no offsets of " + topic + ": " + rd_kafka_err2str(error));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
 }
 
 }  // namespace
@@ -197,13 +217,7 @@ void assign_whole_topic(rd_kafka_t* consumer, const std::string& topic, bool fro
   const int partitions = partition_count(consumer, topic);
   const PartitionList list(rd_kafka_topic_partition_list_new(partitions));
   for (int partition = 0; partition < partitions; ++partition) {
-    std::int64_t low = 0;
-    std::int64_t high = 0;
-    const rd_kafka_resp_err_t error = rd_kafka_query_watermark_offsets(
-        consumer, topic.c_str(), partition, &low, &high, kMetadataTimeoutMs);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      fail("no offsets of " + topic + ": " + rd_kafka_err2str(error));
-    }
+    const auto [low, high] = offsets_of(consumer, topic, partition);
     rd_kafka_topic_partition_list_add(list.get(), topic.c_str(), partition)->offset =
         from_end ? high : low;
   }
