@@ -50,10 +50,12 @@ events::Result<BatchFollower> BatchFollower::find(runtime::Log& log, const event
 
   std::map<runtime::TopicPartition, runtime::Watermarks> marks;
   const auto partitions = partitions_of(batch_id);
-  for (const auto& partition : partitions) {
-    const auto found = log.watermarks(partition, kIsolation);
+  // The acceptance last: if it is not there yet, then all that follows from it is behind the marks
+  // that were taken before.
+  for (auto partition = partitions.rbegin(); partition != partitions.rend(); ++partition) {
+    const auto found = log.watermarks(*partition, kIsolation);
     if (!found) return tl::unexpected(found.error());
-    marks[partition] = *found;
+    marks[*partition] = *found;
   }
   const runtime::TopicPartition& acceptance = partitions.front();
   if (auto read = follower.find_acceptance(acceptance, marks[acceptance].low, marks[acceptance].high);

@@ -84,10 +84,14 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app,
 
 void add_commands(CLI::App& app, Session& session) {
   add_run(app, session);
-  add_topics(app, session);
-  add_migrate(app, session);
+  add_doctor(app, session);
   add_batch(app, session);
   add_token(app, session);
+  add_proof(app, session);
+  add_dlq(app, session);
+  add_topics(app, session);
+  add_migrate(app, session);
+  add_state(app, session);
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ DeadLetter read_dead_letter(const events::RecordView& record) {
   if (record.key) letter.key = std::string(*record.key);
   if (record.value && !record.header("dead_letter_tombstone")) {
     letter.value = std::string(*record.value);
+    letter.value_bytes = record.value->size();
   }
   for (const auto& [name, value] : record.headers) {
     if (name.starts_with(kOriginal)) {

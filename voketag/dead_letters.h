@@ -31,6 +31,7 @@ struct DeadLetter {
   std::int64_t source_offset = 0;
   std::optional<std::string> key;
   std::optional<std::string> value;  // none: a tombstone
+  std::size_t value_bytes = 0;
   events::Headers headers;           // its own, as they were
   bool cut = false;                  // the value was too large to be kept whole
 

@@ -87,6 +87,8 @@ void add_batch(CLI::App& parent, Session& session) {
   add_batch_request(*batch, session);
   add_batch_status(*batch, session);
   add_batch_wait(*batch, session);
+  add_batch_list(*batch, session);
+  add_batch_export(*batch, session);
 }
 
 }  // namespace voketag::cli

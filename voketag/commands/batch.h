@@ -19,6 +19,8 @@ namespace voketag::cli {
 void add_batch_request(CLI::App& parent, Session& session);
 void add_batch_status(CLI::App& parent, Session& session);
 void add_batch_wait(CLI::App& parent, Session& session);
+void add_batch_list(CLI::App& parent, Session& session);
+void add_batch_export(CLI::App& parent, Session& session);
 
 events::Result<events::Uuid> parse_batch_id(const std::string& text);
 

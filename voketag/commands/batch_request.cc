@@ -1,6 +1,5 @@
 #include <openssl/rand.h>
 
-#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <memory>
@@ -10,6 +9,7 @@
 #include "events/envelope.h"
 #include "events/events.h"
 #include "processors/ingress/request_rules.h"
+#include "runtime/clock.h"
 #include "voketag/commands/batch.h"
 #include "voketag/commands/command.h"
 #include "voketag/kafka_access.h"
@@ -108,24 +108,16 @@ Result<events::BatchRequested> checked(const events::BatchRequested& request) {
 }
 
 events::OutputRecord record_of(const events::BatchRequested& request) {
-  using std::chrono::duration_cast;
-  using std::chrono::milliseconds;
-  const events::Timestamp now{
-      duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
   events::OutputRecord record;
   record.topic = events::BatchRequested::kTopic;
   record.key = request.batch_id.to_string();
   record.value = events::encode(request);
-  events::Envelope envelope;
   // The same request sent twice is one event.
-  envelope.id = events::Uuid::v5(events::kNamespace, "batch-requested:" + *record.value).to_string();
-  envelope.source = "/voketag/command-line";
-  envelope.type = "voketag.batch-requested.v1";
-  envelope.time = now;
-  record.headers = events::to_headers(envelope);
-  std::erase_if(record.headers, [](const auto& header) {
-    return header.first == "traceparent" && header.second.empty();
-  });
+  const std::string id =
+      events::Uuid::v5(events::kNamespace, "batch-requested:" + *record.value).to_string();
+  record.headers = events::to_headers(events::begin_envelope(
+      id, "/voketag/command-line", events::event_type(events::BatchRequested::kTopic),
+      runtime::SystemClock().now()));
   return record;
 }
 

@@ -15,5 +15,9 @@ void add_topics(CLI::App& parent, Session& session);
 void add_migrate(CLI::App& parent, Session& session);
 void add_batch(CLI::App& parent, Session& session);
 void add_token(CLI::App& parent, Session& session);
+void add_proof(CLI::App& parent, Session& session);
+void add_dlq(CLI::App& parent, Session& session);
+void add_state(CLI::App& parent, Session& session);
+void add_doctor(CLI::App& parent, Session& session);
 
 }  // namespace voketag::cli

@@ -1,0 +1,111 @@
+#include "voketag/dead_letters.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/dead_letter.h"
+
+namespace voketag::cli {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+
+// A record as it was, made a dead letter and read back.
+DeadLetter round_trip(const std::optional<std::string>& key, const std::optional<std::string>& value,
+                      const events::Headers& headers) {
+  events::RecordView record;
+  record.topic = "batch-requested";
+  record.partition = 5;
+  record.offset = 77;
+  record.timestamp = {1'763'800'000'000};
+  if (key) record.key = *key;
+  if (value) record.value = *value;
+  for (const auto& [name, text] : headers) record.headers.emplace_back(name, text);
+  const events::OutputRecord letter =
+      runtime::make_dead_letter(record, "ingress", "malformed", "not JSON");
+  events::RecordView view;
+  view.topic = letter.topic;
+  view.partition = 5;
+  view.offset = 3;
+  view.timestamp = {1'763'800'001'000};
+  if (letter.key) view.key = *letter.key;
+  if (letter.value) view.value = *letter.value;
+  for (const auto& [name, text] : letter.headers) view.headers.emplace_back(name, text);
+  return read_dead_letter(view);
+}
+
+TEST(DeadLetterTest, RetryIsTheRecordAsItWas) {
+  const events::Headers headers = {{"ce_id", "abc"}, {"x", std::string("\0\xff", 2)}};
+  const DeadLetter letter = round_trip("k\xff", std::string("v\0w", 3), headers);
+  EXPECT_EQ(letter.id(), "5/3");
+  EXPECT_EQ(letter.reason, "malformed");
+  EXPECT_EQ(letter.processor, "ingress");
+  EXPECT_EQ(letter.source_offset, 77);
+  const auto record = retry_record(letter, "me@host", "mended", {1'763'800'002'000});
+  ASSERT_TRUE(record);
+  EXPECT_EQ(record->topic, "batch-requested");
+  EXPECT_EQ(record->partition, 5);
+  EXPECT_EQ(record->key, "k\xff");
+  EXPECT_EQ(record->value, std::string("v\0w", 3));
+  EXPECT_THAT(record->headers,
+              ElementsAre(Pair("ce_id", "abc"), Pair("x", std::string("\0\xff", 2)),
+                          Pair("retry_of", "dead-letters/5/3"), Pair("retry_by", "me@host"),
+                          Pair("retry_reason", "mended"),
+                          Pair("retry_at", "2025-11-22T08:26:42.000Z")));
+}
+
+TEST(DeadLetterTest, NullsStayNull) {
+  const auto record = retry_record(round_trip(std::nullopt, std::nullopt, {}), "a", "b", {});
+  ASSERT_TRUE(record);
+  EXPECT_FALSE(record->key);
+  EXPECT_FALSE(record->value);
+  const auto empty = retry_record(round_trip("", "", {}), "a", "b", {});
+  ASSERT_TRUE(empty);
+  EXPECT_EQ(empty->key, "");
+  EXPECT_EQ(empty->value, "");
+}
+
+TEST(DeadLetterTest, SecondRetryNamesTheSecond) {
+  const DeadLetter letter =
+      round_trip("k", "v", {{"retry_of", "dead-letters/1/1"}, {"retry_by", "before"}});
+  const auto record = retry_record(letter, "now", "again", {});
+  EXPECT_THAT(record->headers, Contains(Pair("retry_by", "now")));
+  EXPECT_THAT(record->headers, Not(Contains(Pair("retry_by", "before"))));
+}
+
+TEST(DeadLetterTest, WhatWasCutIsNotSentAgain) {
+  const DeadLetter letter =
+      round_trip("k", std::string(static_cast<std::size_t>(9) << 20U, 'x'), {});
+  EXPECT_TRUE(letter.cut);
+  EXPECT_THAT(retry_record(letter, "a", "b", {}).error().message, HasSubstr("too large"));
+}
+
+TEST(DeadLetterFilterTest, AllOfItMustMatch) {
+  const DeadLetter letter = round_trip("k", "v", {});
+  DeadLetterFilter filter;
+  EXPECT_TRUE(filter.matches(letter));
+  filter.topic = "batch-requested";
+  filter.reason = "malformed";
+  filter.processor = "ingress";
+  filter.since = events::Timestamp{1'763'800'001'000};
+  filter.until = events::Timestamp{1'763'800'001'001};
+  EXPECT_TRUE(filter.matches(letter));
+  filter.until = filter.since;
+  EXPECT_FALSE(filter.matches(letter));
+  filter.until.reset();
+  filter.reason = "oversized";
+  EXPECT_FALSE(filter.matches(letter));
+}
+
+TEST(DeadLetterIdTest, IsPartitionAndOffset) {
+  EXPECT_EQ(parse_dead_letter_id("3/120")->offset, 120);
+  for (const char* bad : {"", "3", "3/", "/4", "-1/4", "3/-4", "3/4/5", "a/b", "3/4x"}) {
+    EXPECT_FALSE(parse_dead_letter_id(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace voketag::cli

@@ -1,0 +1,100 @@
+#include "voketag/commands/dlq.h"
+
+#include "runtime/clock.h"
+#include "voketag/commands/batch.h"
+#include "voketag/commands/command.h"
+#include "voketag/commands/commands.h"
+#include "voketag/escaped_text.h"
+
+namespace voketag::cli {
+namespace {
+
+// Text as it is, other bytes in base64 under another name.
+void write_bytes(JsonText& json, const std::string& name, const std::optional<std::string>& bytes) {
+  if (bytes && !is_utf8(*bytes)) {
+    json.member(name + "_base64", base64(*bytes));
+  } else {
+    json.member(name, bytes);
+  }
+}
+
+}  // namespace
+
+events::Timestamp wall_clock_now() { return runtime::SystemClock().now(); }
+
+events::Result<events::Timestamp> parse_moment(const std::string& text) {
+  if (const auto moment = events::Timestamp::parse(text)) return *moment;
+  if (const auto day = events::Timestamp::parse(text + "T00:00:00Z")) return *day;
+  if (const auto ago = parse_duration_ms(text)) {
+    return events::Timestamp{wall_clock_now().ms - *ago};
+  }
+  return events::fail(events::Errc::kInvalid,
+                      "'" + text + "' is no time; for example 2026-11-22T14:00:00Z, 2026-11-22, or "
+                      "how long ago: 90m, 2h");
+}
+
+events::Result<DeadLetterFilter> DeadLetterFilterOptions::parse() const {
+  DeadLetterFilter filter;
+  filter.topic = topic;
+  filter.processor = processor;
+  filter.reason = reason;
+  for (const auto& [text, moment, name] :
+       {std::tuple{&since, &filter.since, "--since"}, {&until, &filter.until, "--until"}}) {
+    if (!*text) continue;
+    auto parsed = parse_moment(**text);
+    if (!parsed) {
+      return events::fail(parsed.error().code, std::string(name) + ": " + parsed.error().message);
+    }
+    *moment = *parsed;
+  }
+  return filter;
+}
+
+void add_filter_options(CLI::App& command, DeadLetterFilterOptions& options) {
+  const auto add = [&](const char* name, std::optional<std::string>& value, const char* meaning,
+                       const char* type) {
+    command.add_option(name, value, meaning)->type_name(type);
+  };
+  add("--topic", options.topic, "Only of this topic (without the prefix)", "TOPIC");
+  add("--processor", options.processor, "Only what this processor or projection refused", "NAME");
+  add("--reason", options.reason, "Only for this reason, such as malformed", "WORD");
+  add("--since", options.since, "Not older than this: a time, a day, or 90m, 2h ago", "TIME");
+  add("--until", options.until, "Older than this", "TIME");
+}
+
+void write_json(JsonText& json, const DeadLetter& letter, bool with_bytes) {
+  json.begin_object()
+      .member("id", letter.id())
+      .member("at", letter.at.to_string())
+      .member("reason", letter.reason)
+      .member("detail", letter.detail)
+      .member("processor", letter.processor)
+      .member("topic", letter.topic)
+      .member("partition", static_cast<std::int64_t>(letter.source_partition))
+      .member("offset", letter.source_offset)
+      .member("value_bytes", static_cast<std::int64_t>(letter.value_bytes))
+      .member("cut", letter.cut);
+  write_bytes(json, "key", letter.key);
+  if (with_bytes) {
+    write_bytes(json, "value", letter.value);
+    json.name("headers").begin_array();
+    for (const auto& [name, value] : letter.headers) {
+      json.begin_object().member("name", name);
+      write_bytes(json, "value", value);
+      json.end_object();
+    }
+    json.end_array();
+  }
+  json.end_object();
+}
+
+void add_dlq(CLI::App& parent, Session& session) {
+  CLI::App* dlq = parent.add_subcommand("dlq", "Look at records that were refused, and retry them");
+  dlq->require_subcommand(1);
+  dlq->fallthrough();
+  add_dlq_list(*dlq, session);
+  add_dlq_show(*dlq, session);
+  add_dlq_retry(*dlq, session);
+}
+
+}  // namespace voketag::cli

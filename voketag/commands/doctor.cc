@@ -1,0 +1,292 @@
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+#include <ostream>
+
+#include "connectors/postgres/migrations.h"
+#include "events/partitioner.h"
+#include "events/topics.h"
+#include "voketag/commands/command.h"
+#include "voketag/commands/commands.h"
+#include "voketag/kafka_access.h"
+#include "voketag/views.h"
+
+namespace voketag::cli {
+namespace {
+
+constexpr std::uintmax_t kFreeBytesMin = std::uintmax_t{2} << 30U;
+
+enum class Health { kGood, kWarning, kBad };
+
+struct Finding {
+  Health health = Health::kGood;
+  std::string subject;
+  std::string detail;
+  std::string cure;
+};
+
+std::string_view to_string(Health health) {
+  switch (health) {
+    case Health::kGood: return "ok";
+    case Health::kWarning: return "warn";
+    case Health::kBad: return "fail";
+  }
+  return "fail";
+}
+
+// Examines one thing after the other; what depends on something that is not there is left out.
+class Examination {
+ public:
+  explicit Examination(const Configuration& configuration) : configuration_(configuration) {}
+
+  std::vector<Finding> run() {
+    examine_configuration();
+    examine_keys();
+    examine_kafka();
+    examine_postgres();
+    examine_state_directory();
+    return std::move(findings_);
+  }
+
+ private:
+  void good(std::string subject, std::string detail) {
+    findings_.push_back({Health::kGood, std::move(subject), std::move(detail), ""});
+  }
+  void warning(std::string subject, std::string detail, std::string cure) {
+    findings_.push_back({Health::kWarning, std::move(subject), std::move(detail), std::move(cure)});
+  }
+  void bad(std::string subject, std::string detail, std::string cure) {
+    findings_.push_back({Health::kBad, std::move(subject), std::move(detail), std::move(cure)});
+  }
+
+  void examine_configuration() {
+    for (const std::string& text : configuration_.warnings()) {
+      warning("configuration", text, "docs/configuration.md lists what can be set");
+    }
+    if (configuration_.warnings().empty()) {
+      good("configuration", "instance " + configuration_.instance + ", topics " +
+                                configuration_.topic_prefix + "*");
+    }
+    if (configuration_.verification_url_base == "https://verify.example") {
+      warning("verification URL", "VERIFICATION_URL_BASE is not set: URLs begin with a placeholder",
+              "Set it before anything is printed: VERIFICATION_URL_BASE=https://verify.brand.example");
+    }
+    warning("blockchain", "mock: anchors are simulated and prove no point in time",
+            "This version knows the mock chain only; use it for development and tests");
+  }
+
+  void examine_keys() {
+    const auto keys = configuration_.token_keys();
+    if (!keys) {
+      bad("token keys", keys.error().message,
+          configuration_.has_token_keys()
+              ? "The form is id:base64url,...; ids 0 to 255, at least 32 bytes each"
+              : "Make one: echo \"1:$(openssl rand 32 | basenc --base64url -w 0 | tr -d =)\"");
+      return;
+    }
+    good("token keys", std::to_string(keys->size()) + (keys->size() == 1 ? " key" : " keys") +
+                           ", key " + std::to_string(int{keys->signing().id()}) + " signs");
+  }
+
+  void examine_kafka() {
+    auto options = kafka_options(configuration_);
+    if (!options) {
+      bad("kafka", options.error().message, "docs/configuration.md, Kafka");
+      return;
+    }
+    auto log = kafka::KafkaLog::open(*std::move(options));
+    if (!log) {
+      bad("kafka", log.error().message, "docs/configuration.md, Kafka");
+      return;
+    }
+    const auto brokers = (*log)->topics().brokers();
+    if (!brokers) {
+      bad("kafka", brokers.error().message,
+          "Is it up, and is VOKETAG_KAFKA its address? A development stack: ./dev run");
+      return;
+    }
+    good("kafka", *configuration_.kafka() + " answers; " + std::to_string(*brokers) +
+                      (*brokers == 1 ? " broker" : " brokers"));
+    if (*brokers < 3) {
+      warning("kafka replication", "with fewer than three brokers, losing one loses service or data",
+              "For production: three brokers or more");
+    }
+    examine_topics(**log);
+    examine_transactions(**log);
+  }
+
+  void examine_topics(kafka::KafkaLog& log) {
+    const auto reports = log.topics().describe(all_topics());
+    if (!reports) {
+      bad("topics", reports.error().message, "voketag topics create");
+      return;
+    }
+    std::size_t missing = 0;
+    bool sound = true;
+    for (const kafka::TopicReport& report : *reports) {
+      if (!report.exists) {
+        ++missing;
+        continue;
+      }
+      for (const std::string& problem : report.problems) {
+        sound = false;
+        // Another number of partitions sends keys elsewhere: nothing may run on it.
+        const bool fatal = report.partitions != events::kPartitionCount;
+        findings_.push_back({fatal ? Health::kBad : Health::kWarning, "topic " + report.full_name,
+                             problem, fatal ? "docs/troubleshooting.md, partitions" : ""});
+      }
+    }
+    if (missing > 0) {
+      bad("topics", std::to_string(missing) + " of " + std::to_string(reports->size()) + " are missing",
+          "voketag topics create (or start voketag run, which does it)");
+      return;
+    }
+    if (sound) good("topics", std::to_string(reports->size()) + " topics as they should be");
+    examine_dead_letters(log);
+  }
+
+  void examine_dead_letters(kafka::KafkaLog& log) {
+    std::int64_t count = 0;
+    for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
+      const auto marks = log.watermarks({std::string(events::kDeadLetters), partition},
+                                        runtime::Isolation::kReadCommitted);
+      if (!marks) return;
+      count += marks->high - marks->low;
+    }
+    if (count == 0) {
+      good("dead letters", "none");
+    } else {
+      warning("dead letters", "at most " + with_thousands(count) + " records have been refused",
+              "Look at them: voketag dlq list");
+    }
+  }
+
+  void examine_transactions(kafka::KafkaLog& log) {
+    auto producer = log.open_producer("voketag.doctor." + configuration_.instance);
+    if (!producer) {
+      bad("transactions", producer.error().message,
+          "The principal needs Write on transactional ids voketag.*; of few brokers, "
+          "transaction.state.log.replication.factor must not exceed their number");
+      return;
+    }
+    good("transactions", "a transactional producer can be opened");
+  }
+
+  void examine_postgres() {
+    auto connection = open_views(configuration_);
+    if (!connection) {
+      bad("postgres", connection.error().message,
+          "Is it up, and is VOKETAG_POSTGRES right? Only projections and views need it");
+      return;
+    }
+    if (auto version = views_result(connection->execute("SHOW server_version")); version) {
+      good("postgres", "version " + std::string(version->text(0, 0)) + " answers");
+    }
+    const auto schema = postgres::schema_version(*connection);
+    const int newest = static_cast<int>(postgres::migrations().size());
+    if (!schema) {
+      bad("views", schema.error().message, "voketag migrate");
+    } else if (*schema < newest) {
+      bad("views", "the schema is at version " + std::to_string(*schema) + " of " +
+                       std::to_string(newest), "voketag migrate");
+    } else if (*schema > newest) {
+      bad("views", "the schema is newer than this program", "Use a newer voketag");
+    } else {
+      good("views", "the schema is at version " + std::to_string(*schema));
+    }
+  }
+
+  void examine_state_directory() {
+    const std::filesystem::path& directory = configuration_.state_directory;
+    std::error_code trouble;
+    std::filesystem::create_directories(directory, trouble);
+    const std::filesystem::path probe = directory / (".doctor-" + std::to_string(getpid()));
+    const bool writable = static_cast<bool>(std::ofstream(probe) << "x");
+    std::filesystem::remove(probe, trouble);
+    if (!writable) {
+      bad("state directory", directory.string() + " cannot be written",
+          "Set VOKETAG_STATE_DIR to a directory that is writable for this user");
+      return;
+    }
+    const auto space = std::filesystem::space(directory, trouble);
+    if (!trouble && space.available < kFreeBytesMin) {
+      warning("state directory", directory.string() + " has " + bytes_text(space.available) + " free",
+              "Free some: without space VokeTag stops (and goes on when there is some)");
+      return;
+    }
+    good("state directory", directory.string() + ", " + bytes_text(space.available) + " free");
+  }
+
+  const Configuration& configuration_;
+  std::vector<Finding> findings_;
+};
+
+void print_text(Session& session, const std::vector<Finding>& findings) {
+  const Paint paint = session.terminal().output_paint();
+  std::ostream& out = session.terminal().output();
+  for (const Finding& finding : findings) {
+    std::string label(to_string(finding.health));
+    label.resize(4, ' ');
+    Style style = Style::kGreen;
+    if (finding.health == Health::kWarning) style = Style::kYellow;
+    if (finding.health == Health::kBad) style = Style::kRed;
+    std::string subject = finding.subject;
+    subject.resize(std::max<std::size_t>(subject.size(), 18), ' ');
+    out << paint(style, label) << "  " << paint(Style::kBold, subject) << "  " << finding.detail << '\n';
+    if (!finding.cure.empty()) {
+      out << std::string(26, ' ') << paint(Style::kDim, "-> " + finding.cure) << '\n';
+    }
+  }
+}
+
+void print_json(Session& session, const std::vector<Finding>& findings, bool healthy) {
+  JsonText json;
+  json.begin_object().member("healthy", healthy).name("findings").begin_array();
+  for (const Finding& finding : findings) {
+    json.begin_object()
+        .member("state", to_string(finding.health))
+        .member("subject", finding.subject)
+        .member("detail", finding.detail)
+        .member("cure", finding.cure)
+        .end_object();
+  }
+  session.print(json.end_array().end_object());
+}
+
+ExitCode examine(Session& session) {
+  const auto configuration = session.configuration();
+  if (!configuration) return session.report(configuration.error());
+  const auto findings = Examination(**configuration).run();
+  const auto failures =
+      std::count_if(findings.begin(), findings.end(),
+                    [](const Finding& finding) { return finding.health == Health::kBad; });
+  if (session.json) {
+    print_json(session, findings, failures == 0);
+  } else {
+    print_text(session, findings);
+    session.terminal().output() << (failures == 0 ? "\nReady to run.\n"
+                                                  : "\nNot ready: " + std::to_string(failures) +
+                                                        (failures == 1 ? " thing" : " things") +
+                                                        " to mend.\n");
+  }
+  return failures == 0 ? ExitCode::kYes : ExitCode::kNo;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& parent, Session& session) {
+  CLI::App* command = parent.add_subcommand(
+      "doctor",
+      "Check that everything is in place, and say what to do where it is not\n"
+      "Configuration, token keys, Kafka, topics, transactions, PostgreSQL, views, state directory.\n"
+      "Changes nothing there. Exit code 0: ready; 1: something fails; 2: the configuration cannot be read.");
+  add_json_flag(*command, session);
+  examples(*command,
+           "  voketag doctor\n"
+           "  voketag doctor --json | jq -r '.findings[] | select(.state == \"fail\") | .cure'");
+  command->callback([&session] { session.action = [&session] { return examine(session); }; });
+}
+
+}  // namespace voketag::cli
