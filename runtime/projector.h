@@ -26,7 +26,7 @@ struct ProjectorOptions {
   int commit_interval_ms = 100;
   // A transaction is committed before it holds more than this: the sink keeps its rows, and the
   // projector the records they came from, until then.
-  std::size_t transaction_bytes_max = 16U << 20;
+  std::size_t transaction_bytes_max = 8U << 20;
   std::size_t transaction_records_max = 8'192;
   std::size_t records_per_poll_max = 1'000;
   // How often the consumer group is told where the projection stands. Monitors read that; the

@@ -24,7 +24,7 @@ struct PostgresViewSinkOptions {
   int unavailable_timeout_ms = 2'000;
   // From so many gathered bytes of an insert view on, rows go to the database by COPY while more are
   // gathered; below, one INSERT at the end costs less (docs/decisions/0007-view-writes.md).
-  std::size_t stream_bytes_min = 256U << 10;
+  std::size_t stream_bytes_min = 64U << 10;
   // Deadlocks, serialization failures and lock timeouts: the transaction is run so often.
   int attempts_max = 5;
 };
