@@ -178,8 +178,14 @@ class Log {
 
   virtual events::Result<GroupOffsets> committed(std::string_view group,
                                                  std::span<const TopicPartition> partitions) = 0;
-  virtual events::Result<Watermarks> watermarks(const TopicPartition& partition,
-                                                Isolation isolation) = 0;
+  // In the order asked.
+  virtual events::Result<std::vector<Watermarks>> watermarks(
+      std::span<const TopicPartition> partitions, Isolation isolation) = 0;
+  events::Result<Watermarks> watermarks(const TopicPartition& partition, Isolation isolation) {
+    auto marks = watermarks(std::span(&partition, 1), isolation);
+    if (!marks) return tl::unexpected(std::move(marks).error());
+    return marks->front();
+  }
   // Commits group offsets outside of any transaction, as a hint for lag monitors only.
   virtual events::Status commit_hint(const Membership& member,
                                      std::span<const TopicPartitionOffset> positions) = 0;

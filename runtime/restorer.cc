@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ranges>
 #include <utility>
 
 #include "events/codec.h"
@@ -19,7 +20,7 @@ constexpr int kRetryDelayMs = 20;
 enum class Agreement { kEqual, kChangelogBehind, kGroupBehind, kGroupEmpty };
 
 Agreement compare(const std::vector<std::string_view>& topics,
-                  const std::vector<std::optional<std::int64_t>>& group,
+                  std::span<const std::optional<std::int64_t>> group,
                   const std::optional<CommitRecord>& commit) {
   std::map<std::string_view, std::int64_t> recorded;
   if (commit) {
@@ -106,51 +107,74 @@ events::Status Restorer::step(int timeout_ms) {
     if (!opened) return tl::unexpected(opened.error());
     fetcher_ = *std::move(opened);
   }
-  bool catching_up = false;
-  for (auto next = jobs_.begin(); next != jobs_.end();) {
-    const auto current = next++;
-    auto& [partition, job] = *current;
-    if (clock_.now() < job.next_try_at) continue;
-    if (job.phase == Phase::kOpen) {
-      if (const auto opened = open(partition, job); !opened) return opened;
-    }
-    if (job.phase == Phase::kAgree) {
-      const auto agreed = agree(partition, job);
-      if (!agreed) return tl::unexpected(agreed.error());
-      if (*agreed) {
-        jobs_.erase(current);
-        continue;
-      }
-    }
-    catching_up |= job.phase == Phase::kCatchUp;
+  if (const auto opened = open_stores(); !opened) return opened;
+  if (const auto aimed = set_targets(); !aimed) return aimed;
+  if (const auto agreed = agree_all(); !agreed) return agreed;
+  std::erase_if(jobs_, [](const auto& job) { return job.second.phase == Phase::kDone; });
+  if (jobs_.empty()) {
+    spdlog::info("{} restored {} partitions, {} changelog records, in {} ms",
+                 options_.transactional_id, round_.partitions, round_.records, round_.took_ms);
+    round_ = {};
+    return {};
   }
+  const bool catching_up = std::ranges::any_of(
+      jobs_, [](const auto& job) { return job.second.phase == Phase::kCatchUp; });
   // With nothing to read, the wait for records is the wait before the next try.
   return read_changelog(catching_up ? timeout_ms : std::min(timeout_ms, kRetryDelayMs));
 }
 
+std::vector<std::int32_t> Restorer::due(Phase phase) const {
+  std::vector<std::int32_t> partitions;
+  const events::Timestamp now = clock_.now();
+  for (const auto& [partition, job] : jobs_) {
+    if (job.phase == phase && job.next_try_at <= now) partitions.push_back(partition);
+  }
+  return partitions;
+}
+
+events::Status Restorer::try_again(std::int32_t partition, Job& job, const std::string& why) {
+  const events::Timestamp now = clock_.now();
+  if (now.ms - job.began_at.ms > options_.agreement_timeout_ms) {
+    return tl::unexpected(overdue(partition, why));
+  }
+  job.next_try_at = {now.ms + kRetryDelayMs};
+  return {};
+}
+
 // ---- opening: which part of the changelog is missing --------------------------------------------
 
-events::Status Restorer::open(std::int32_t partition, Job& job) {
-  const auto all = log_.watermarks({changelog_, partition}, Isolation::kReadUncommitted);
-  if (!all) {
-    // The cluster may be away for a while; the members stay, and nothing is decided.
-    job.next_try_at = {clock_.now().ms + kRetryDelayMs * 10};
-    spdlog::warn("restoring {} partition {} waits: {}", processor_.name(), partition,
-                 all.error().message);
-    return {};
+events::Status Restorer::open_stores() {
+  const auto partitions = due(Phase::kOpen);
+  if (partitions.empty()) return {};
+  const auto marks = log_.watermarks(changelogs(partitions), Isolation::kReadUncommitted);
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    Job& job = jobs_.at(partitions[i]);
+    const auto status = marks ? open_store(partitions[i], job, (*marks)[i])
+                              : try_again(partitions[i], job, marks.error().message);
+    if (!status) return status;
   }
+  return {};
+}
+
+std::vector<TopicPartition> Restorer::changelogs(std::span<const std::int32_t> partitions) const {
+  std::vector<TopicPartition> result;
+  for (const auto partition : partitions) result.push_back({changelog_, partition});
+  return result;
+}
+
+events::Status Restorer::open_store(std::int32_t partition, Job& job, Watermarks all) {
   job.store = database_.open_partition(processor_.name(), partition);
   const auto stored = read_store_position(*job.store);
   std::string reason;
   if (!stored) {
     reason = "there is none";
-  } else if (stored->changelog_offset > all->high) {
+  } else if (stored->changelog_offset > all.high) {
     reason = "it is ahead of the changelog, so it belongs to another log";
-  } else if (stored->changelog_offset < all->low) {
+  } else if (stored->changelog_offset < all.low) {
     reason = "the changelog no longer reaches back to it";
   } else if (stored->written_at_ms > 0 &&
              clock_.now().ms - stored->written_at_ms > options_.store_age_ms_max &&
-             stored->changelog_offset < all->high) {
+             stored->changelog_offset < all.high) {
     reason = "it is older than the changelog keeps its tombstones";
   }
   if (reason.empty()) {
@@ -162,23 +186,29 @@ events::Status Restorer::open(std::int32_t partition, Job& job) {
     }
     if (const auto wiped = job.store->wipe(); !wiped) return wiped;
     job.position = StorePosition{};
-    job.position.changelog_offset = all->low;
+    job.position.changelog_offset = all.low;
   }
   job.reached_offset = job.position.changelog_offset;
-  const auto assigned = fetcher_->assign({changelog_, partition}, job.reached_offset);
-  if (!assigned) return assigned;
-  return set_target(partition, job);
+  job.phase = Phase::kAim;
+  return fetcher_->assign({changelog_, partition}, job.reached_offset);
 }
 
-events::Status Restorer::set_target(std::int32_t partition, Job& job) {
-  const auto stable = log_.watermarks({changelog_, partition}, Isolation::kReadCommitted);
-  if (!stable) {
-    job.next_try_at = {clock_.now().ms + kRetryDelayMs * 10};
-    return {};
+events::Status Restorer::set_targets() {
+  const auto partitions = due(Phase::kAim);
+  if (partitions.empty()) return {};
+  const auto marks = log_.watermarks(changelogs(partitions), Isolation::kReadCommitted);
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    Job& job = jobs_.at(partitions[i]);
+    if (!marks) {
+      const auto status = try_again(partitions[i], job, marks.error().message);
+      if (!status) return status;
+      continue;
+    }
+    job.target_offset = (*marks)[i].high;
+    job.phase = Phase::kCatchUp;
+    if (job.reached_offset < job.target_offset) continue;
+    if (const auto ended = end_of_catch_up(job); !ended) return ended;
   }
-  job.target_offset = stable->high;
-  job.phase = Phase::kCatchUp;
-  if (job.reached_offset >= job.target_offset) return end_of_catch_up(job);
   return {};
 }
 
@@ -260,31 +290,60 @@ events::Status Restorer::fence_claim(const Job& job) {
   return {};
 }
 
-events::Result<bool> Restorer::agree(std::int32_t partition, Job& job) {
-  job.next_try_at = {clock_.now().ms + kRetryDelayMs};
-  const auto retry = [&](const std::string& why) -> events::Result<bool> {
-    if (clock_.now().ms - job.began_at.ms > options_.agreement_timeout_ms) {
-      return tl::unexpected(overdue(partition, why));
-    }
-    return false;
-  };
-  if (const auto fenced = fence_claim(job); !fenced) return retry(fenced.error().message);
-
+events::Status Restorer::agree_all() {
   const auto topics = processor_.inputs();
-  std::vector<TopicPartition> partitions;
-  for (const auto topic : topics) partitions.push_back({std::string(topic), partition});
-  const auto group = log_.committed(options_.group, partitions);
-  if (!group) return retry(group.error().message);
-  if (group->unstable) return retry("a transaction on its input offsets is not settled");
-
-  switch (compare(topics, group->offsets, job.position.commit)) {
-    case Agreement::kChangelogBehind: {
-      // The markers of one transaction reach its partitions one after the other: read on.
-      if (const auto targeted = set_target(partition, job); !targeted) {
-        return tl::unexpected(targeted.error());
-      }
-      return retry("the changelog ends before the group's committed offsets");
+  std::vector<std::int32_t> partitions;
+  std::vector<TopicPartition> inputs;
+  for (const auto partition : due(Phase::kAgree)) {
+    Job& job = jobs_.at(partition);
+    if (const auto fenced = fence_claim(job); !fenced) {
+      const auto status = try_again(partition, job, fenced.error().message);
+      if (!status) return status;
+      continue;
     }
+    partitions.push_back(partition);
+    for (const auto topic : topics) inputs.push_back({std::string(topic), partition});
+  }
+  if (partitions.empty()) return {};
+  const auto group = log_.committed(options_.group, inputs);
+  if (!group || !group->unstable || partitions.size() == 1) {
+    return agree_on(partitions, group);
+  }
+  // One of them is not settled: the others need not wait for it.
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const auto own_inputs = std::span(inputs).subspan(i * topics.size(), topics.size());
+    const auto status = agree_on(std::span(partitions).subspan(i, 1),
+                                 log_.committed(options_.group, own_inputs));
+    if (!status) return status;
+  }
+  return {};
+}
+
+events::Status Restorer::agree_on(std::span<const std::int32_t> partitions,
+                                  const events::Result<GroupOffsets>& group) {
+  const std::string delay = !group            ? group.error().message
+                            : group->unstable ? "a transaction on its input offsets is not settled"
+                                              : "";
+  const std::size_t topic_count = processor_.inputs().size();
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    Job& job = jobs_.at(partitions[i]);
+    const auto status =
+        delay.empty() ? agree(partitions[i], job,
+                              std::span(group->offsets).subspan(i * topic_count, topic_count))
+                      : try_again(partitions[i], job, delay);
+    if (!status) return status;
+  }
+  return {};
+}
+
+events::Status Restorer::agree(std::int32_t partition, Job& job,
+                               std::span<const std::optional<std::int64_t>> group_offsets) {
+  switch (compare(processor_.inputs(), group_offsets, job.position.commit)) {
+    case Agreement::kChangelogBehind:
+      // The markers of one transaction reach its partitions one after the other: read on.
+      job.phase = Phase::kAim;
+      return try_again(partition, job,
+                       "the changelog ends before the group's committed offsets");
     case Agreement::kGroupBehind:
       return tl::unexpected(events::Error{
           events::Errc::kConflict,
@@ -297,9 +356,10 @@ events::Result<bool> Restorer::agree(std::int32_t partition, Job& job) {
     case Agreement::kGroupEmpty: break;
   }
   auto inputs = input_offsets(partition, job);
-  if (!inputs) return retry(inputs.error().message);
+  if (!inputs) return try_again(partition, job, inputs.error().message);
   finish(partition, job, *std::move(inputs));
-  return true;
+  job.phase = Phase::kDone;
+  return {};
 }
 
 // Where the group has forgotten its offsets (it was empty for longer than the broker keeps them),
@@ -329,8 +389,9 @@ events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std:
 void Restorer::finish(std::int32_t partition, Job& job,
                       std::map<std::string, std::int64_t> inputs) {
   fetcher_->unassign({changelog_, partition});
-  spdlog::info("{} restored {} partition {}: {} records in {} ms", options_.transactional_id,
-               processor_.name(), partition, job.records, clock_.now().ms - job.began_at.ms);
+  ++round_.partitions;
+  round_.records += job.records;
+  round_.took_ms = std::max(round_.took_ms, clock_.now().ms - job.began_at.ms);
   Finished finished;
   finished.partition = partition;
   finished.restored.store = std::move(job.store);

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -62,7 +63,7 @@ class Restorer {
   events::Status step(int timeout_ms);
 
  private:
-  enum class Phase { kOpen, kCatchUp, kAgree };
+  enum class Phase { kOpen, kAim, kCatchUp, kAgree, kDone };
   struct Job {
     Phase phase = Phase::kOpen;
     std::unique_ptr<state::PartitionStore> store;
@@ -76,13 +77,23 @@ class Restorer {
   using Jobs = std::map<std::int32_t, Job>;
 
   void accept_requests();
-  events::Status open(std::int32_t partition, Job& job);
-  events::Status set_target(std::int32_t partition, Job& job);
+  // The partitions of the jobs in a phase that are due for another try.
+  std::vector<std::int32_t> due(Phase phase) const;
+  events::Status open_stores();
+  events::Status open_store(std::int32_t partition, Job& job, Watermarks all);
+  events::Status set_targets();
+  std::vector<TopicPartition> changelogs(std::span<const std::int32_t> partitions) const;
   events::Status read_changelog(int timeout_ms);
   events::Status apply(Job& job, const events::RecordView& record);
   events::Status end_of_catch_up(Job& job);
-  // true: the job is done and was moved to finished_.
-  events::Result<bool> agree(std::int32_t partition, Job& job);
+  events::Status agree_all();
+  events::Status agree_on(std::span<const std::int32_t> partitions,
+                          const events::Result<GroupOffsets>& group);
+  // Done, or to be tried again, or an error.
+  events::Status agree(std::int32_t partition, Job& job,
+                       std::span<const std::optional<std::int64_t>> group_offsets);
+  // Sets the next try, unless the job has tried for too long.
+  events::Status try_again(std::int32_t partition, Job& job, const std::string& why);
   events::Status fence_claim(const Job& job);
   events::Result<std::map<std::string, std::int64_t>> input_offsets(std::int32_t partition,
                                                                     const Job& job);
@@ -105,6 +116,13 @@ class Restorer {
   Jobs jobs_;
   std::unique_ptr<Fetcher> fetcher_;  // there only while something is being restored
   FetchBatch batch_;
+  // What was restored since the last time that nothing was, for the log.
+  struct Round {
+    std::int64_t partitions = 0;
+    std::int64_t records = 0;
+    std::int64_t took_ms = 0;
+  };
+  Round round_;
   std::set<std::string> fenced_;      // since the last request, so that each id is fenced once
 };
 

@@ -142,14 +142,16 @@ Result<GroupOffsets> Control::committed(std::string_view group,
   }
 }
 
-Result<Watermarks> Control::watermarks(const TopicPartition& partition, Isolation isolation) {
+Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartition> partitions,
+                                                    Isolation isolation) {
   const Deadline deadline(client_->options().request_timeout_ms);
+  std::vector<Watermarks> marks(partitions.size());
 #if RD_KAFKA_VERSION >= 0x020300ff
-  const auto low = list_offset(partition, RD_KAFKA_OFFSET_SPEC_EARLIEST, isolation, deadline);
+  const auto low = list_offsets(partitions, RD_KAFKA_OFFSET_SPEC_EARLIEST, isolation, deadline);
   if (!low) return tl::unexpected(low.error());
-  const auto high = list_offset(partition, RD_KAFKA_OFFSET_SPEC_LATEST, isolation, deadline);
+  const auto high = list_offsets(partitions, RD_KAFKA_OFFSET_SPEC_LATEST, isolation, deadline);
   if (!high) return tl::unexpected(high.error());
-  return Watermarks{.low = *low, .high = *high};
+  for (std::size_t i = 0; i < marks.size(); ++i) marks[i] = {(*low)[i], (*high)[i]};
 #else
   // The library cannot be told the isolation of one question: a client of its own asks it.
   Client::Settings settings;
@@ -161,22 +163,50 @@ Result<Watermarks> Control::watermarks(const TopicPartition& partition, Isolatio
                                             : "read_uncommitted"}};
   auto asking = Client::open(client_->options(), std::move(settings));
   if (!asking) return tl::unexpected(asking.error());
-  Watermarks result;
-  const auto code = rd_kafka_query_watermark_offsets(
-      (*asking)->get(), client_->full_topic(partition.topic).c_str(), partition.partition,
-      &result.low, &result.high, deadline.remaining_ms());
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return result;
-  return tl::unexpected(
-      (*asking)->error(code, "asking for the watermarks of " + name_of(*client_, partition)));
+  for (std::size_t i = 0; i < marks.size(); ++i) {
+    const auto code = rd_kafka_query_watermark_offsets(
+        (*asking)->get(), client_->full_topic(partitions[i].topic).c_str(), partitions[i].partition,
+        &marks[i].low, &marks[i].high, deadline.remaining_ms());
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
+    return tl::unexpected(
+        (*asking)->error(code, "asking for the watermarks of " + name_of(*client_, partitions[i])));
+  }
 #endif
+  return marks;
 }
 
 #if RD_KAFKA_VERSION >= 0x020300ff
-Result<std::int64_t> Control::list_offset(const TopicPartition& partition, std::int64_t which,
-                                          Isolation isolation, const Deadline& deadline) {
-  const std::string what = "asking for the watermarks of " + name_of(*client_, partition);
-  const PartitionList list = list_of(*client_, std::span(&partition, 1));
-  list->elems[0].offset = which;
+namespace {
+
+// What an answer says of each partition asked for.
+PartitionFailure read_listed(const rd_kafka_ListOffsets_result_t* answer, const Client& client,
+                             std::span<const TopicPartition> asked,
+                             std::vector<std::int64_t>& offsets) {
+  std::size_t count = 0;
+  const auto** infos = rd_kafka_ListOffsets_result_infos(answer, &count);
+  offsets.assign(asked.size(), -1);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const std::string topic = client.full_topic(asked[i].topic);
+    for (std::size_t j = 0; j < count; ++j) {
+      const auto* found = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[j]);
+      if (found->partition != asked[i].partition || topic != found->topic) continue;
+      if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR) return {found->err, name_of(client, asked[i])};
+      offsets[i] = found->offset;
+    }
+    if (offsets[i] < 0) return {RD_KAFKA_RESP_ERR__BAD_MSG, name_of(client, asked[i])};
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPartition> partitions,
+                                                        std::int64_t which, Isolation isolation,
+                                                        const Deadline& deadline) {
+  const std::string what = "asking for the watermarks of " + name_of(*client_, partitions.front()) +
+                           (partitions.size() > 1 ? " and others" : "");
+  const PartitionList list = list_of(*client_, partitions);
+  for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
   while (true) {
     auto event = ask(
         RD_KAFKA_ADMIN_OP_LISTOFFSETS, what,
@@ -190,14 +220,12 @@ Result<std::int64_t> Control::list_offset(const TopicPartition& partition, std::
           rd_kafka_ListOffsets(client_->get(), list.get(), options, answers);
         });
     if (!event) return tl::unexpected(event.error());
-    std::size_t count = 0;
-    const auto** infos = rd_kafka_ListOffsets_result_infos(
-        rd_kafka_event_ListOffsets_result(event->get()), &count);
-    if (count != 1) return tl::unexpected(client_->error(RD_KAFKA_RESP_ERR__BAD_MSG, what));
-    const auto* answer = rd_kafka_ListOffsetsResultInfo_topic_partition(infos[0]);
-    if (answer->err == RD_KAFKA_RESP_ERR_NO_ERROR) return answer->offset;
-    if (!passing(answer->err) || deadline.passed()) {
-      return tl::unexpected(client_->error(answer->err, what));
+    std::vector<std::int64_t> offsets;
+    const PartitionFailure failure = read_listed(
+        rd_kafka_event_ListOffsets_result(event->get()), *client_, partitions, offsets);
+    if (failure.code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
+    if (!passing(failure.code) || deadline.passed()) {
+      return tl::unexpected(client_->error(failure.code, what + " " + failure.where));
     }
     wait_before_asking_again(deadline);
   }

@@ -22,8 +22,8 @@ class Control {
   events::Result<runtime::GroupOffsets> committed(
       std::string_view group, std::span<const runtime::TopicPartition> partitions);
   // As Log::watermarks.
-  events::Result<runtime::Watermarks> watermarks(const runtime::TopicPartition& partition,
-                                                 runtime::Isolation isolation);
+  events::Result<std::vector<runtime::Watermarks>> watermarks(
+      std::span<const runtime::TopicPartition> partitions, runtime::Isolation isolation);
 
   // Sends an admin request and waits for its result. `request` is given the options and the queue
   // to use; `what` is named in errors. The event carries no error.
@@ -35,9 +35,10 @@ class Control {
  private:
   explicit Control(std::unique_ptr<Client> client) : client_(std::move(client)) {}
 
-  events::Result<std::int64_t> list_offset(const runtime::TopicPartition& partition,
-                                           std::int64_t which, runtime::Isolation isolation,
-                                           const Deadline& deadline);
+  // The earliest or latest offset of each partition, in the order asked.
+  events::Result<std::vector<std::int64_t>> list_offsets(
+      std::span<const runtime::TopicPartition> partitions, std::int64_t which,
+      runtime::Isolation isolation, const Deadline& deadline);
 
   std::unique_ptr<Client> client_;
 };

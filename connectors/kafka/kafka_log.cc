@@ -51,9 +51,9 @@ Result<runtime::GroupOffsets> KafkaLog::committed(
   return control_->committed(group, partitions);
 }
 
-Result<runtime::Watermarks> KafkaLog::watermarks(const runtime::TopicPartition& partition,
-                                                 runtime::Isolation isolation) {
-  return control_->watermarks(partition, isolation);
+Result<std::vector<runtime::Watermarks>> KafkaLog::watermarks(
+    std::span<const runtime::TopicPartition> partitions, runtime::Isolation isolation) {
+  return control_->watermarks(partitions, isolation);
 }
 
 events::Status KafkaLog::commit_hint(const runtime::Membership& member,

@@ -29,8 +29,9 @@ class KafkaLog final : public runtime::Log {
   events::Result<std::unique_ptr<runtime::Producer>> open_plain_producer() override;
   events::Result<runtime::GroupOffsets> committed(
       std::string_view group, std::span<const runtime::TopicPartition> partitions) override;
-  events::Result<runtime::Watermarks> watermarks(const runtime::TopicPartition& partition,
-                                                 runtime::Isolation isolation) override;
+  using runtime::Log::watermarks;
+  events::Result<std::vector<runtime::Watermarks>> watermarks(
+      std::span<const runtime::TopicPartition> partitions, runtime::Isolation isolation) override;
   events::Status commit_hint(const runtime::Membership& member,
                              std::span<const runtime::TopicPartitionOffset> positions) override;
 
