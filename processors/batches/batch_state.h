@@ -9,7 +9,7 @@
 #include "events/field.h"
 #include "processors/batches/batch_content.h"
 
-// What the batches processor keeps. docs/formats.md has an example of each.
+// What the batches processor keeps. docs/formats/state.md has an example of each.
 namespace voketag::processors {
 
 // A batch on its way: table "batch", key batch_id. Erased at the end of the way.

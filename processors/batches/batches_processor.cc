@@ -169,6 +169,7 @@ void BatchesProcessor::on_accepted(Context& context, const BatchAccepted& event)
   const auto batch = begin(event, std::move(content), context.now());
   batches(context).put(event.batch_id.to_string(), batch);
   ChunkWindow window;
+  window.changed_at = context.now();
   request_chunks(context, event.batch_id, batch, window);
   if (chunks_of(batch) > 1) windows(context).put(event.batch_id.to_string(), window);
   context.set_timer(timer_name(kStallTimer, event.batch_id), after(context.now(), patience_ms(0)));
@@ -311,7 +312,6 @@ void BatchesProcessor::request_chunks(Context& context, const Uuid& batch_id,
   for (; window.next < end; ++window.next) {
     request_chunk(context, batch_id, batch, window.next);
   }
-  window.changed_at = context.now();
 }
 
 void BatchesProcessor::remind(Context& context, const Uuid& batch_id, const BatchState& batch,

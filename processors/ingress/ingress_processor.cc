@@ -27,9 +27,10 @@ bool is_readable(Context& context, const events::RecordView& record) {
   const auto type = record.header("ce_type");
   const auto expected = "voketag." + std::string(record.topic) + ".v1";
   if (type && *type != expected) {
-    context.dead_letter("unknown_type", "ce_type must be " + expected + " on this topic, not " +
-                                            std::string(type->substr(0, 128)) +
-                                            "; leave it out if in doubt");
+    // The type that was sent stands in the dead letter's headers; a stranger chose it.
+    context.dead_letter("unknown_type", "ce_type must be " + expected +
+                                            " on this topic, and is another; send that type, or "
+                                            "leave the header out");
     return false;
   }
   return true;

@@ -2,8 +2,11 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <functional>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "processors/batches/batches_processor.h"
 #include "processors/tokens/chunks.h"
@@ -227,6 +230,29 @@ TEST_F(BatchesTest, OtherContentIsNoticedAfterTheEndToo) {
   deliver(other);
   ASSERT_EQ(context_.dead_letters.size(), 1U);
   EXPECT_THAT(context_.dead_letters[0].detail, HasSubstr("another tenant;"));
+}
+
+// Every field that the producer may say is content, and is named when it differs.
+TEST_F(BatchesTest, EachFieldIsContent) {
+  using Change = std::pair<std::string, std::function<void(BatchAccepted&)>>;
+  const std::vector<Change> changes{
+      {"tenant", [](auto& batch) { batch.tenant = "x"; }},
+      {"product_count", [](auto& batch) { batch.product_count = 5; }},
+      {"first_serial", [](auto& batch) { batch.first_serial = 5; }},
+      {"sku", [](auto& batch) { batch.sku = "x"; }},
+      {"gtin", [](auto& batch) { batch.gtin = "x"; }},
+      {"lot", [](auto& batch) { batch.lot = "x"; }},
+      {"name", [](auto& batch) { batch.name = "x"; }},
+      {"metadata", [](auto& batch) { batch.metadata->text = "{}"; }},
+      {"callback_url", [](auto& batch) { batch.callback_url = "http://x"; }}};
+  const auto content = BatchContent::of(accepted(4));
+  for (const auto& [field, change] : changes) {
+    auto batch = accepted(4);
+    change(batch);
+    const auto other = BatchContent::of(batch);
+    EXPECT_FALSE(content.same_as(other)) << field;
+    EXPECT_EQ(content.differing_fields(other), field);
+  }
 }
 
 TEST_F(BatchesTest, AnAbsentFieldIsNotAnEmptyOne) {
