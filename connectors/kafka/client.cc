@@ -32,14 +32,18 @@ bool is_chatter(std::string_view facility) {
   return std::find(kChatter.begin(), kChatter.end(), facility) != kChatter.end();
 }
 
-events::Status set(rd_kafka_conf_t& conf, const std::string& name, const std::string& value) {
-  std::array<char, 512> reason{};
-  if (rd_kafka_conf_set(&conf, name.c_str(), value.c_str(), reason.data(), reason.size()) ==
-      RD_KAFKA_CONF_OK) {
-    return {};
+events::Status set(rd_kafka_conf_t& conf, const Properties& properties, bool may_be_unknown) {
+  for (const auto& [name, value] : properties) {
+    std::array<char, 512> reason{};
+    const auto result =
+        rd_kafka_conf_set(&conf, name.c_str(), value.c_str(), reason.data(), reason.size());
+    if (result == RD_KAFKA_CONF_OK) continue;
+    if (result == RD_KAFKA_CONF_UNKNOWN && may_be_unknown) continue;
+    return events::fail(Errc::kInvalid, "librdkafka refuses the property " + name + ": " +
+                                            reason.data() +
+                                            ". Check the VOKETAG_KAFKA_* variables.");
   }
-  return events::fail(Errc::kInvalid, "librdkafka refuses the property " + name + ": " +
-                                          reason.data() + ". Check the VOKETAG_KAFKA_* variables.");
+  return {};
 }
 
 Properties common_properties(const KafkaOptions& options, const std::string& purpose) {
@@ -73,14 +77,17 @@ Client::Client(const KafkaOptions& options, const Settings& settings)
 Result<std::unique_ptr<Client>> Client::open(const KafkaOptions& options, Settings settings) {
   std::unique_ptr<Client> client(new Client(options, settings));
   Conf conf(rd_kafka_conf_new());
-  Properties properties = common_properties(options, settings.purpose);
-  properties.insert(properties.end(), settings.defaults.begin(), settings.defaults.end());
-  properties.insert(properties.end(), options.properties.begin(), options.properties.end());
-  const Properties fixed = fixed_properties(options);
-  properties.insert(properties.end(), fixed.begin(), fixed.end());
-  properties.insert(properties.end(), settings.fixed.begin(), settings.fixed.end());
-  for (const auto& [name, value] : properties) {
-    if (auto done = set(*conf, name, value); !done) return tl::unexpected(done.error());
+  const Properties given(options.properties.begin(), options.properties.end());
+  // Our defaults tune; a packaged librdkafka that is older may not know some of them.
+  for (const auto& [properties, may_be_unknown] :
+       {std::pair{common_properties(options, settings.purpose), true},
+        {settings.defaults, true},
+        {given, false},
+        {fixed_properties(options), false},
+        {settings.fixed, false}}) {
+    if (auto done = set(*conf, properties, may_be_unknown); !done) {
+      return tl::unexpected(done.error());
+    }
   }
   rd_kafka_conf_set_opaque(conf.get(), client.get());
   rd_kafka_conf_set_log_cb(conf.get(), on_log);

@@ -146,6 +146,7 @@ Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartiti
                                                     Isolation isolation) {
   const Deadline deadline(client_->options().request_timeout_ms);
   std::vector<Watermarks> marks(partitions.size());
+  if (marks.empty()) return marks;
 #if RD_KAFKA_VERSION >= 0x020300ff
   const auto low = list_offsets(partitions, RD_KAFKA_OFFSET_SPEC_EARLIEST, isolation, deadline);
   if (!low) return tl::unexpected(low.error());

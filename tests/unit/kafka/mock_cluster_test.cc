@@ -46,7 +46,9 @@ class MockClusterTest : public ::testing::Test {
     ASSERT_TRUE(host) << host.error().message;
     host_ = std::move(*host);
     cluster_ = rd_kafka_mock_cluster_new(host_->get(), 1);
+#if RD_KAFKA_VERSION >= 0x020d00ff
     rd_kafka_mock_group_initial_rebalance_delay_ms(cluster_, 0);
+#endif
     options_.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(cluster_);
     options_.open_timeout_ms = 5000;
     options_.commit_timeout_ms = 3000;
