@@ -1,0 +1,553 @@
+#include "runtime/memory_log.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "events/partitioner.h"
+#include "events/topics.h"
+#include "runtime/memory_broker.h"
+
+namespace voketag::runtime {
+namespace {
+
+events::Error unavailable(const std::string& doing) {
+  return {events::Errc::kUnavailable, doing + ": the simulated broker did not answer"};
+}
+
+std::int64_t record_bytes_max(std::string_view topic) {
+  for (const auto& known : events::topic_catalogue()) {
+    if (known.name == topic) return known.message_bytes_max;
+  }
+  return events::kDeadLetterBytesMax;  // changelogs
+}
+
+TopicPartition destination(const events::OutputRecord& record) {
+  const std::int32_t partition =
+      record.partition >= 0 ? record.partition : events::partition_for(record.key.value_or(""));
+  return {record.topic, partition};
+}
+
+}  // namespace
+
+// ---- membership ---------------------------------------------------------------------------------
+
+class MemoryMembership final : public Membership {
+ public:
+  MemoryMembership(MemoryLog::Broker& broker, std::string group)
+      : broker_(broker), group_(std::move(group)), id_(broker.add_member(group_, {})) {}
+
+  events::Status poll(RebalanceListener& listener) override {
+    broker_.tick();
+    if (broker_.chance(broker_.options.faults.membership_failed)) {
+      return tl::unexpected(unavailable("polling as a member of " + group_));
+    }
+    if (self() == nullptr) rejoin_after_expulsion(listener);
+    if (self() == nullptr) return {};
+    self()->polled_at_ms = broker_.now().ms;
+    auto& group = broker_.group(group_);
+    if (group.preparing && !self()->joined) {
+      self()->joined = true;
+      self()->owned = owned_;
+    }
+    broker_.complete_rebalance(group);
+    if (self()->target_pending) take_assignment(listener);
+    return {};
+  }
+
+  void leave(RebalanceListener& listener) override {
+    broker_.tick();
+    if (self() == nullptr) {
+      if (!owned_.empty()) listener.on_lost(take_owned());
+      return;
+    }
+    if (!owned_.empty()) {
+      const std::vector<std::int32_t> all(owned_.begin(), owned_.end());
+      listener.on_revoked(all);
+      owned_.clear();
+    }
+    auto& group = broker_.group(group_);
+    group.members.erase(id_);
+    broker_.rebalance(group);
+    broker_.complete_rebalance(group);
+  }
+
+  const std::string& group() const { return group_; }
+
+  enum class Standing { kCurrent, kBehind, kExpelled };
+  Standing standing() const {
+    const auto& group = broker_.group(group_);
+    const auto found = group.members.find(id_);
+    if (found == group.members.end()) return Standing::kExpelled;
+    return found->second.generation == group.generation ? Standing::kCurrent : Standing::kBehind;
+  }
+
+ private:
+  MemoryLog::Broker::Member* self() {
+    auto& members = broker_.group(group_).members;
+    const auto found = members.find(id_);
+    return found == members.end() ? nullptr : &found->second;
+  }
+
+  std::vector<std::int32_t> take_owned() {
+    const auto owned = std::exchange(owned_, {});
+    return {owned.begin(), owned.end()};
+  }
+
+  void rejoin_after_expulsion(RebalanceListener& listener) {
+    const auto lost = take_owned();
+    if (!lost.empty()) listener.on_lost(lost);
+    id_ = broker_.add_member(group_, {});
+  }
+
+  // As a cooperative client does: give up first, then take, then join again if anything was given up.
+  void take_assignment(RebalanceListener& listener) {
+    auto& member = *self();
+    member.target_pending = false;
+    member.generation = broker_.group(group_).generation;
+    const std::set<std::int32_t> target = member.target;
+    std::vector<std::int32_t> revoked;
+    std::vector<std::int32_t> added;
+    std::set_difference(owned_.begin(), owned_.end(), target.begin(), target.end(),
+                        std::back_inserter(revoked));
+    std::set_difference(target.begin(), target.end(), owned_.begin(), owned_.end(),
+                        std::back_inserter(added));
+    if (!revoked.empty()) listener.on_revoked(revoked);
+    owned_ = target;
+    if (!added.empty()) listener.on_assigned(added);
+    if (!revoked.empty()) broker_.rebalance(broker_.group(group_));
+  }
+
+  MemoryLog::Broker& broker_;
+  const std::string group_;
+  std::string id_;
+  std::set<std::int32_t> owned_;
+};
+
+// ---- reading ------------------------------------------------------------------------------------
+
+class MemoryFetcher final : public Fetcher {
+ public:
+  MemoryFetcher(MemoryLog::Broker& broker, Isolation isolation)
+      : broker_(broker), isolation_(isolation) {}
+
+  events::Status assign(const TopicPartition& partition, std::int64_t offset) override {
+    positions_[partition] = Position{offset, -1};
+    return {};
+  }
+
+  void unassign(const TopicPartition& partition) override { positions_.erase(partition); }
+
+  events::Status poll(FetchBatch& batch, int, std::size_t records_max) override {
+    batch.clear();
+    broker_.tick();
+    std::size_t limit = records_max;
+    if (broker_.chance(broker_.options.faults.fetch_short)) {
+      limit = static_cast<std::size_t>(broker_.below(4));
+      if (limit == 0) return {};
+    }
+    auto held = std::make_shared<Held>();
+    std::vector<TopicPartition> gone;
+    // Begins each time with another partition, as a broker's answers do.
+    std::vector<TopicPartition> names;
+    for (const auto& [name, position] : positions_) names.push_back(name);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto& name = names[(i + turn_) % names.size()];
+      if (!read(name, batch, *held, limit)) gone.push_back(name);
+    }
+    ++turn_;
+    for (const auto& name : gone) positions_.erase(name);
+    batch.hold(std::move(held));
+    return {};
+  }
+
+ private:
+  struct Position {
+    std::int64_t next = 0;
+    std::int64_t reported_end = -1;
+  };
+  using Held = std::vector<std::shared_ptr<const MemoryLog::Broker::Stored>>;
+
+  // false: the position is out of range.
+  bool read(const TopicPartition& name, FetchBatch& batch, Held& held, std::size_t limit) {
+    Position& position = positions_.at(name);
+    const auto& from = broker_.partition(name);
+    if (position.next < from.low || position.next > from.high) {
+      batch.out_of_range.push_back({name.topic, name.partition, position.next});
+      return false;
+    }
+    const std::int64_t end = isolation_ == Isolation::kReadCommitted ? from.stable() : from.high;
+    for (std::size_t i = from.index_of(position.next); i < from.entries.size(); ++i) {
+      const auto& entry = from.entries[i];
+      if (entry.offset >= end) break;
+      const bool shown = isolation_ == Isolation::kReadCommitted ? broker_.is_visible(entry)
+                                                                 : entry.stored != nullptr;
+      if (shown) {
+        if (batch.records.size() >= limit) return true;
+        deliver(entry, name.partition, batch, held);
+      }
+      position.next = entry.offset + 1;
+    }
+    position.next = std::max(position.next, end);
+    if (position.next != position.reported_end) {
+      position.reported_end = position.next;
+      batch.ends.push_back({name.topic, name.partition, position.next});
+    }
+    return true;
+  }
+
+  static void deliver(const MemoryLog::Broker::Entry& entry, std::int32_t partition,
+                      FetchBatch& batch, Held& held) {
+    held.push_back(entry.stored);
+    const auto& record = entry.stored->record;
+    events::RecordView view;
+    view.topic = record.topic;
+    view.partition = partition;
+    view.offset = entry.offset;
+    view.timestamp = entry.stored->timestamp;
+    if (record.key) view.key = *record.key;
+    if (record.value) view.value = *record.value;
+    for (const auto& [header, value] : record.headers) view.headers.emplace_back(header, value);
+    batch.records.push_back(std::move(view));
+  }
+
+  MemoryLog::Broker& broker_;
+  const Isolation isolation_;
+  std::map<TopicPartition, Position> positions_;
+  std::size_t turn_ = 0;
+};
+
+// ---- writing ------------------------------------------------------------------------------------
+
+class MemoryTransactionalProducer final : public TransactionalProducer {
+ public:
+  MemoryTransactionalProducer(MemoryLog::Broker& broker, std::string id)
+      : broker_(broker), id_(std::move(id)), epoch_(broker.initialise(id_)) {}
+
+  events::Status begin() override {
+    broker_.tick();
+    if (begun_ || dead_) {
+      return events::fail(events::Errc::kInternal,
+                          dead_ ? "the producer was to be replaced" : "a transaction is open");
+    }
+    begun_ = true;
+    sent_ = 0;
+    offsets_.clear();
+    return {};
+  }
+
+  events::Status send(const events::OutputRecord& record) override {
+    broker_.tick();
+    if (!begun_) return events::fail(events::Errc::kInternal, "no transaction is open");
+    if (record.value &&
+        static_cast<std::int64_t>(record.value->size()) > record_bytes_max(record.topic)) {
+      return events::fail(events::Errc::kInvalid, "the record is larger than its topic takes");
+    }
+    if (!is_current()) {
+      // A client learns of it from an answer: with this record, or only when it commits.
+      if (broker_.below(2) == 0) return {};
+      return events::fail(events::Errc::kFenced, id_ + " has been taken over");
+    }
+    end_early_if_haunted();
+    if (transaction_ == 0) transaction_ = broker_.begin(id_);
+    const auto to = destination(record);
+    offsets_[to] = broker_.append(to, record, transaction_, broker_.now());
+    ++sent_;
+    return {};
+  }
+
+  CommitResult commit(std::span<const TopicPartitionOffset> positions,
+                      const Membership& member) override {
+    broker_.tick();
+    if (!begun_) return {CommitOutcome::kFatal, "no transaction is open"};
+    if (!is_current()) return fenced();
+    if (!positions.empty()) {
+      if (auto refused = add_offsets(positions, static_cast<const MemoryMembership&>(member))) {
+        return *refused;
+      }
+    }
+    if (const auto script = broker_.take_script(id_)) return follow(*script);
+    finish(MemoryLog::Broker::Decision::kCommitted);
+    haunted_ = broker_.chance(broker_.options.faults.commit_troubled);
+    return {CommitOutcome::kCommitted, {}, haunted_};
+  }
+
+  CommitResult abort() override {
+    broker_.tick();
+    if (!begun_) return {CommitOutcome::kAborted, {}};
+    if (!is_current()) return fenced();
+    finish(MemoryLog::Broker::Decision::kAborted);
+    return {CommitOutcome::kAborted, {}};
+  }
+
+  std::optional<std::int64_t> last_offset(const TopicPartition& partition) const override {
+    const auto found = offsets_.find(partition);
+    if (found == offsets_.end()) return std::nullopt;
+    return found->second;
+  }
+
+ private:
+  bool is_current() const { return broker_.is_current(id_, epoch_); }
+
+  CommitResult fenced() {
+    begun_ = false;
+    dead_ = true;
+    return {CommitOutcome::kFenced, id_ + " has been taken over"};
+  }
+
+  // Whoever is no member any more must not move its group's offsets.
+  std::optional<CommitResult> add_offsets(std::span<const TopicPartitionOffset> positions,
+                                          const MemoryMembership& member) {
+    using Standing = MemoryMembership::Standing;
+    const Standing standing = member.standing();
+    // Behind by a generation: the client's own thread has learned of the new one, or has not.
+    const bool refused = standing == Standing::kExpelled ||
+                         (standing == Standing::kBehind && broker_.below(2) == 0);
+    if (refused) {
+      finish(MemoryLog::Broker::Decision::kAborted);
+      if (standing == Standing::kExpelled) {
+        return CommitResult{CommitOutcome::kFenced, "the group has expelled this member"};
+      }
+      return CommitResult{CommitOutcome::kAborted, "the group has begun another generation"};
+    }
+    if (transaction_ == 0) transaction_ = broker_.begin(id_);
+    broker_.add_offsets(transaction_, member.group(), positions);
+    return std::nullopt;
+  }
+
+  CommitResult follow(const MemoryLog::Broker::Script& script) {
+    using Decision = MemoryLog::Broker::Decision;
+    if (script.crash) {
+      if (script.took_effect) finish(Decision::kCommitted);
+      throw SimulatedCrash{};
+    }
+    switch (script.outcome) {
+      case CommitOutcome::kCommitted: finish(Decision::kCommitted); return {script.outcome, {}};
+      case CommitOutcome::kAborted:
+        finish(Decision::kAborted);
+        return {script.outcome, "the simulated broker asked for an abort"};
+      case CommitOutcome::kUnknown:
+        if (script.took_effect) finish(Decision::kCommitted);
+        break;
+      case CommitOutcome::kFenced: finish(Decision::kAborted); break;
+      case CommitOutcome::kFatal: break;  // it stays open until its timeout or its successor
+    }
+    begun_ = false;
+    dead_ = true;
+    return {script.outcome, "the simulated broker did not answer the commit"};
+  }
+
+  void finish(MemoryLog::Broker::Decision decision) {
+    if (transaction_ != 0) broker_.decide(transaction_, decision);
+    transaction_ = 0;
+    begun_ = false;
+  }
+
+  // A repeated request of the last commit arrives late and ends this transaction.
+  void end_early_if_haunted() {
+    if (!haunted_ || sent_ == 0) return;
+    haunted_ = false;
+    broker_.decide(transaction_, MemoryLog::Broker::Decision::kCommitted);
+    transaction_ = 0;
+  }
+
+  MemoryLog::Broker& broker_;
+  const std::string id_;
+  const std::int32_t epoch_;
+  bool begun_ = false;
+  bool dead_ = false;
+  bool haunted_ = false;
+  std::int64_t transaction_ = 0;  // none before the first record
+  std::int64_t sent_ = 0;
+  std::map<TopicPartition, std::int64_t> offsets_;
+};
+
+class MemoryProducer final : public Producer {
+ public:
+  explicit MemoryProducer(MemoryLog::Broker& broker) : broker_(broker) {}
+
+  events::Status write(std::span<const events::OutputRecord> records) override {
+    broker_.tick();
+    const bool fails = broker_.chance(broker_.options.faults.write_failed);
+    const bool written = !fails || broker_.below(2) == 0;
+    for (const auto& record : records) {
+      if (written) broker_.append(destination(record), record, 0, broker_.now());
+    }
+    if (fails) return tl::unexpected(unavailable("writing"));
+    return {};
+  }
+
+ private:
+  MemoryLog::Broker& broker_;
+};
+
+// ---- the log ------------------------------------------------------------------------------------
+
+MemoryLog::MemoryLog(const Clock& clock, MemoryLogOptions options)
+    : broker_(std::make_unique<Broker>(clock, options)) {}
+
+MemoryLog::~MemoryLog() = default;
+
+events::Result<std::unique_ptr<Membership>> MemoryLog::join(std::string_view group,
+                                                            std::string_view) {
+  broker_->tick();
+  if (broker_->call_fails()) return tl::unexpected(unavailable("joining"));
+  return std::make_unique<MemoryMembership>(*broker_, std::string(group));
+}
+
+events::Result<std::unique_ptr<Fetcher>> MemoryLog::open_fetcher(Isolation isolation) {
+  return std::make_unique<MemoryFetcher>(*broker_, isolation);
+}
+
+events::Result<std::unique_ptr<TransactionalProducer>> MemoryLog::open_producer(
+    std::string_view transactional_id) {
+  broker_->tick();
+  if (broker_->call_fails()) return tl::unexpected(unavailable("opening a producer"));
+  return std::make_unique<MemoryTransactionalProducer>(*broker_, std::string(transactional_id));
+}
+
+events::Result<std::unique_ptr<Producer>> MemoryLog::open_plain_producer() {
+  return std::make_unique<MemoryProducer>(*broker_);
+}
+
+events::Result<GroupOffsets> MemoryLog::committed(std::string_view group,
+                                                  std::span<const TopicPartition> partitions) {
+  broker_->tick();
+  if (broker_->call_fails()) return tl::unexpected(unavailable("reading group offsets"));
+  const auto& owner = broker_->group(std::string(group));
+  GroupOffsets result;
+  for (const auto& name : partitions) {
+    const auto pending = owner.pending.find(name);
+    if (pending != owner.pending.end() && !pending->second.empty()) result.unstable = true;
+    const auto found = owner.offsets.find(name);
+    result.offsets.push_back(found == owner.offsets.end() ? std::nullopt
+                                                          : std::optional(found->second));
+  }
+  return result;
+}
+
+events::Result<std::vector<Watermarks>> MemoryLog::watermarks(
+    std::span<const TopicPartition> partitions, Isolation isolation) {
+  broker_->tick();
+  if (broker_->call_fails()) return tl::unexpected(unavailable("reading watermarks"));
+  std::vector<Watermarks> marks;
+  for (const auto& name : partitions) {
+    const auto& of = broker_->partition(name);
+    marks.push_back({of.low, isolation == Isolation::kReadCommitted ? of.stable() : of.high});
+  }
+  return marks;
+}
+
+events::Status MemoryLog::commit_hint(const Membership& member,
+                                      std::span<const TopicPartitionOffset> positions) {
+  broker_->tick();
+  const auto& memory_member = static_cast<const MemoryMembership&>(member);
+  if (memory_member.standing() != MemoryMembership::Standing::kCurrent) {
+    return events::fail(events::Errc::kFenced, "not a member of this generation");
+  }
+  auto& group = broker_->group(memory_member.group());
+  for (const auto& position : positions) {
+    group.offsets[{position.topic, position.partition}] = position.offset;
+  }
+  return {};
+}
+
+// ---- what a test does to it ---------------------------------------------------------------------
+
+std::int64_t MemoryLog::append(const events::OutputRecord& record,
+                               std::optional<events::Timestamp> timestamp) {
+  return broker_->append(destination(record), record, 0, timestamp.value_or(broker_->now()));
+}
+
+void MemoryLog::set_faults(const MemoryLogFaults& faults) { broker_->options.faults = faults; }
+
+void MemoryLog::script_commit(std::string transactional_id, CommitOutcome outcome,
+                              bool took_effect) {
+  broker_->scripts[std::move(transactional_id)] = {outcome, took_effect, false};
+}
+
+void MemoryLog::script_crash(std::string transactional_id, bool after_decision) {
+  broker_->scripts[std::move(transactional_id)] = {CommitOutcome::kCommitted, after_decision, true};
+}
+
+void MemoryLog::delay_markers(std::string topic_or_group, std::int64_t delay_ms) {
+  broker_->marker_delays[std::move(topic_or_group)] = delay_ms;
+}
+
+void MemoryLog::compact(std::string_view topic) {
+  broker_->tick();
+  for (auto& [number, partition] : broker_->topics[std::string(topic)]) {
+    const std::int64_t end = partition.stable();
+    std::map<std::string, std::int64_t> last;
+    for (const auto& entry : partition.entries) {
+      if (entry.offset >= end || !broker_->is_visible(entry)) continue;
+      last[entry.stored->record.key.value_or("")] = entry.offset;
+    }
+    std::erase_if(partition.entries, [&](const Broker::Entry& entry) {
+      if (entry.offset >= end || entry.offset + 1 == partition.high) return false;
+      if (entry.stored == nullptr) return false;
+      return !broker_->is_visible(entry) ||
+             last.at(entry.stored->record.key.value_or("")) != entry.offset;
+    });
+  }
+}
+
+void MemoryLog::delete_before(const TopicPartition& name, std::int64_t offset) {
+  auto& partition = broker_->partition(name);
+  partition.low = std::clamp(offset, partition.low, partition.high);
+  std::erase_if(partition.entries,
+                [&](const Broker::Entry& entry) { return entry.offset < partition.low; });
+}
+
+void MemoryLog::set_group_offset(std::string_view group, const TopicPartition& partition,
+                                 std::int64_t offset) {
+  broker_->group(std::string(group)).offsets[partition] = offset;
+}
+
+// ---- what a test may look at --------------------------------------------------------------------
+
+std::optional<std::string> MemoryLog::Record::header(std::string_view name) const {
+  for (const auto& [header, text] : headers) {
+    if (header == name) return text;
+  }
+  return std::nullopt;
+}
+
+std::vector<MemoryLog::Record> MemoryLog::records(std::string_view topic) const {
+  broker_->tick();
+  std::vector<Record> result;
+  const auto found = broker_->topics.find(std::string(topic));
+  if (found == broker_->topics.end()) return result;
+  for (const auto& [number, partition] : found->second) {
+    const std::int64_t end = partition.stable();
+    for (const auto& entry : partition.entries) {
+      if (entry.offset >= end || !broker_->is_visible(entry)) continue;
+      const auto& stored = *entry.stored;
+      result.push_back({number, entry.offset, stored.timestamp, stored.record.key,
+                        stored.record.value, stored.record.headers});
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> MemoryLog::topics() const {
+  std::vector<std::string> names;
+  for (const auto& [name, partitions] : broker_->topics) names.push_back(name);
+  return names;
+}
+
+bool MemoryLog::settled() const {
+  broker_->tick();
+  return broker_->transactions.empty();
+}
+
+std::int32_t MemoryLog::generation(std::string_view group) const {
+  return broker_->group(std::string(group)).generation;
+}
+
+std::int32_t MemoryLog::epoch(std::string_view transactional_id) const {
+  const auto found = broker_->identities.find(std::string(transactional_id));
+  return found == broker_->identities.end() ? 0 : found->second.epoch;
+}
+
+}  // namespace voketag::runtime

@@ -1,0 +1,146 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "events/error.h"
+#include "events/record.h"
+#include "events/timestamp.h"
+#include "runtime/clock.h"
+#include "runtime/log.h"
+
+namespace voketag::runtime {
+
+// A clock that stands still until it is told otherwise. Not thread-safe.
+class ManualClock final : public Clock {
+ public:
+  explicit ManualClock(events::Timestamp start = {1'700'000'000'000}) : now_(start) {}
+  events::Timestamp now() const override { return now_; }
+  void advance(std::int64_t ms) { now_.ms += ms; }
+
+ private:
+  events::Timestamp now_;
+};
+
+// Thrown out of a commit where a simulated process dies in the middle of it. No std::exception, so
+// that nobody between commit and test driver takes it for an error to be handled.
+struct SimulatedCrash {};
+
+// What may go wrong, each as the probability that it does on one occasion. All zero: nothing does.
+struct MemoryLogFaults {
+  double commit_unknown = 0;        // kUnknown; the commit took effect or did not, half and half
+  double commit_aborted = 0;        // kAborted
+  double commit_fatal = 0;          // kFatal
+  double commit_troubled = 0;       // committed, and the producer must be replaced
+  double commit_crash = 0;          // SimulatedCrash, before or after the commit was decided
+  double marker_slow = 0;           // one marker comes late, by up to marker_slow_ms_max
+  std::int64_t marker_slow_ms_max = 400;
+  double write_failed = 0;          // of a plain producer; the records are there or not
+  double call_failed = 0;           // join, open_producer, committed, watermarks: kUnavailable
+  double membership_failed = 0;     // Membership::poll
+  double fetch_short = 0;           // a poll brings fewer records than there are, or none
+};
+
+struct MemoryLogOptions {
+  std::uint64_t seed = 1;
+  MemoryLogFaults faults;
+  std::int64_t session_timeout_ms = 6'000;
+  std::int64_t transaction_timeout_ms = 10'000;
+};
+
+// A Kafka cluster in memory, for the test driver: the same promises and the same traps, but
+// single-threaded, on a clock that the test moves, and the same for the same seed.
+//
+//  - A topic is there when it is named, with 12 partitions. A transaction's marker takes an offset
+//    of its own. A read_committed reader sees nothing at or beyond the first record of a transaction
+//    that is not settled in that partition, and no record of an aborted one.
+//  - A commit is decided at once; its marker reaches each partition, and the group's offsets, at
+//    moments of their own. Until then those group offsets are unstable.
+//  - open_producer raises the id's epoch: the older producer is fenced; a transaction that it left
+//    is completed if it was decided, else aborted, before the call returns. A transaction that stays
+//    open for longer than its timeout is aborted, and its producer fenced.
+//  - A member that is not polled within the session timeout is expelled; it learns so at its next
+//    poll (on_lost), and offsets that it commits meanwhile are refused. Assignment is cooperative
+//    and sticky: what moves is revoked first, and given to its new owner one generation later.
+//  - Destroying a client is a crash: nothing is committed, aborted or left.
+//
+// Not thread-safe. Clients must not outlive the log.
+class MemoryLog final : public Log {
+ public:
+  explicit MemoryLog(const Clock& clock, MemoryLogOptions options = {});
+  ~MemoryLog() override;
+
+  // ---- Log
+  events::Result<std::unique_ptr<Membership>> join(std::string_view group,
+                                                   std::string_view topic) override;
+  events::Result<std::unique_ptr<Fetcher>> open_fetcher(Isolation isolation) override;
+  events::Result<std::unique_ptr<TransactionalProducer>> open_producer(
+      std::string_view transactional_id) override;
+  events::Result<std::unique_ptr<Producer>> open_plain_producer() override;
+  events::Result<GroupOffsets> committed(std::string_view group,
+                                         std::span<const TopicPartition> partitions) override;
+  using Log::watermarks;
+  events::Result<std::vector<Watermarks>> watermarks(std::span<const TopicPartition> partitions,
+                                                     Isolation isolation) override;
+  events::Status commit_hint(const Membership& member,
+                             std::span<const TopicPartitionOffset> positions) override;
+
+  // ---- what a test does to it
+
+  // Writes as an outsider would, outside of any transaction; the partition comes from the key where
+  // the record names none. `timestamp`: the broker's, now if not given. Returns the offset.
+  std::int64_t append(const events::OutputRecord& record,
+                      std::optional<events::Timestamp> timestamp = {});
+
+  void set_faults(const MemoryLogFaults& faults);
+  // What becomes of the next commit of this transactional id, once. `took_effect` matters for
+  // kUnknown only.
+  void script_commit(std::string transactional_id, CommitOutcome outcome, bool took_effect = false);
+  // The next commit of this id ends in a SimulatedCrash, before or after it was decided.
+  void script_crash(std::string transactional_id, bool after_decision);
+  // Markers for this topic, or this group's offsets, come so much later from now on.
+  void delay_markers(std::string topic_or_group, std::int64_t delay_ms);
+
+  // Compacts as a broker would: of the records that are settled the last of each key stays, and the
+  // partition's last record.
+  void compact(std::string_view topic);
+  // Retention: everything before the offset goes.
+  void delete_before(const TopicPartition& partition, std::int64_t offset);
+  void set_group_offset(std::string_view group, const TopicPartition& partition,
+                        std::int64_t offset);
+
+  // ---- what a test may look at
+
+  struct Record {
+    std::int32_t partition = 0;
+    std::int64_t offset = 0;
+    events::Timestamp timestamp;
+    std::optional<std::string> key;
+    std::optional<std::string> value;
+    events::Headers headers;
+
+    std::optional<std::string> header(std::string_view name) const;
+  };
+  // What a read_committed reader finds in a topic, by partition and offset.
+  std::vector<Record> records(std::string_view topic) const;
+  std::vector<std::string> topics() const;
+  // Whether no transaction is open and every marker is written.
+  bool settled() const;
+  // How many generations a group has had.
+  std::int32_t generation(std::string_view group) const;
+  // How often this id was initialised.
+  std::int32_t epoch(std::string_view transactional_id) const;
+
+  class Broker;  // memory_broker.h: for its clients only
+
+ private:
+  std::unique_ptr<Broker> broker_;
+};
+
+}  // namespace voketag::runtime
