@@ -57,13 +57,7 @@ int main(int argument_count, char** arguments) {
   std::vector<double> latencies_ms;
   for (std::int64_t i = -options.number("warmup"); i < options.number("messages"); ++i) {
     const std::int64_t sent_ns = now_ns();
-    const rd_kafka_resp_err_t error = rd_kafka_producev(
-        producer.get(), RD_KAFKA_V_TOPIC(options.text("topic").c_str()),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_VALUE(const_cast<char*>(payload.data()), payload.size()), RD_KAFKA_V_END);
-    if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-      fail(std::string("cannot produce: ") + rd_kafka_err2str(error));
-    }
+    produce(producer.get(), options.text("topic"), "", payload);
     await_message(consumer.get());
     rd_kafka_poll(producer.get(), 0);
     if (i >= 0) {

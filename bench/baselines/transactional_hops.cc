@@ -52,19 +52,10 @@ Client open_producer(const Options& options, const std::string& transactional_id
   return producer;
 }
 
-void produce(rd_kafka_t* producer, const std::string& topic, const void* bytes, std::size_t size) {
-  const rd_kafka_resp_err_t error = rd_kafka_producev(
-      producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-      RD_KAFKA_V_VALUE(const_cast<void*>(bytes), size), RD_KAFKA_V_END);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    fail("cannot produce to " + topic + ": " + rd_kafka_err2str(error));
-  }
-}
-
 // One hop: forwards each message in a transaction until told to stop.
 class Hop {
  public:
-  Hop(const Options& options, std::string from, std::string to)
+  Hop(const Options& options, const std::string& from, std::string to)
       : group_(from + ".hop"),
         to_(std::move(to)),
         consumer_(open_consumer(options, from, group_)),
@@ -82,7 +73,7 @@ class Hop {
  private:
   void forward(const rd_kafka_message_t& message) {
     require(rd_kafka_begin_transaction(producer_.get()), "begin");
-    produce(producer_.get(), to_, message.payload, message.len);
+    produce(producer_.get(), to_, "", value_of(message));
     const PartitionList offsets(rd_kafka_topic_partition_list_new(1));
     rd_kafka_topic_partition_list_add(offsets.get(), rd_kafka_topic_name(message.rkt),
                                       message.partition)
@@ -145,7 +136,7 @@ int main(int argument_count, char** arguments) {
   std::vector<double> latencies_ms;
   for (std::int64_t i = -options.number("warmup"); i < options.number("messages"); ++i) {
     const std::int64_t sent_ns = now_ns();
-    produce(entry.get(), topic(0), payload.data(), payload.size());
+    produce(entry.get(), topic(0), "", payload);
     await_message(exit.get());
     if (i >= 0) {
       latencies_ms.push_back(static_cast<double>(now_ns() - sent_ns) / 1e6);

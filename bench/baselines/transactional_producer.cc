@@ -123,10 +123,12 @@ int main(int argument_count, char** arguments) {
   const std::int64_t products_per_record = options.number("chunk-products");
   const std::int64_t records = options.number("products") / products_per_record;
   std::vector<std::string> values;
+  values.reserve(kDistinctValues);
   for (std::size_t i = 0; i < kDistinctValues; ++i) {
     values.push_back(chunk_value(products_per_record, i));
   }
   std::vector<Client> clients;
+  clients.reserve(static_cast<std::size_t>(producers));
   for (std::int64_t i = 0; i < producers; ++i) {
     clients.push_back(open_producer(options, i));
   }
@@ -141,6 +143,7 @@ int main(int argument_count, char** arguments) {
   }
   const std::int64_t started_ns = now_ns();
   std::vector<std::thread> threads;
+  threads.reserve(clients.size());
   for (const Client& client : clients) {
     threads.emplace_back([&client, &job, &values] { write_records(client.get(), job, values); });
   }

@@ -29,19 +29,6 @@ bool await_key(rd_kafka_t* consumer, const std::string& key, std::int64_t deadli
   return false;
 }
 
-void request(rd_kafka_t* producer, const std::string& topic, const std::string& id,
-             std::int64_t products) {
-  const std::string value = batch_request(id, products);
-  const rd_kafka_resp_err_t error = rd_kafka_producev(
-      producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-      RD_KAFKA_V_KEY(id.data(), id.size()),
-      RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_END);
-  if (error != RD_KAFKA_RESP_ERR_NO_ERROR) {
-    fail("cannot produce to " + topic + ": " + rd_kafka_err2str(error));
-  }
-  rd_kafka_poll(producer, 0);
-}
-
 void print(const std::vector<double>& latencies_ms) {
   std::printf(R"({"latencies_ms":[)");
   for (std::size_t i = 0; i < latencies_ms.size(); ++i) {
@@ -80,7 +67,9 @@ int main(int argument_count, char** arguments) {
     const std::string id =
         batch_id(static_cast<std::uint64_t>(options.number("seed")), static_cast<std::uint64_t>(i));
     const std::int64_t sent_ns = now_ns();
-    request(producer.get(), options.text("topic"), id, options.number("products"));
+    produce(producer.get(), options.text("topic"), id,
+            batch_request(id, options.number("products")));
+    rd_kafka_poll(producer.get(), 0);
     if (!await_key(consumer.get(), id, sent_ns + options.number("timeout-s") * 1000000000)) {
       std::fprintf(stderr, "batch %s did not end within %s s\n", id.c_str(),
                    options.text("timeout-s").c_str());

@@ -1,6 +1,7 @@
 #include "tools/kafka_tool.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <chrono>
@@ -84,6 +85,15 @@ std::pair<std::int64_t, std::int64_t> offsets_of(rd_kafka_t* consumer, const std
   }
 }
 
+[[noreturn]] void refuse_option(const std::string& argument,
+                                const std::map<std::string, std::string>& defaults) {
+  std::string known;
+  for (const auto& [name, value] : defaults) {
+    known.append(" --").append(name).append(value.empty() ? "" : "=").append(value);
+  }
+  fail("unknown option or no value: " + argument + "; options and defaults:" + known);
+}
+
 }  // namespace
 
 void fail(const std::string& message) {
@@ -104,11 +114,7 @@ Options::Options(int argument_count, char** arguments, std::map<std::string, std
     const std::string name = argument.rfind("--", 0) == 0 ? argument.substr(2) : argument;
     const auto found = values_.find(name);
     if (found == values_.end() || i + 1 == argument_count) {
-      std::string known;
-      for (const auto& [option, value] : values_) {
-        known += " --" + option + (value.empty() ? "" : "=" + value);
-      }
-      fail("unknown option or no value: " + argument + "; options and defaults:" + known);
+      refuse_option(argument, values_);
     }
     found->second = arguments[i + 1];
   }
@@ -213,6 +219,33 @@ double percentile(std::vector<double> values, double share) {
   return values[static_cast<std::size_t>(std::max(rank, 1.0)) - 1];
 }
 
+void produce(rd_kafka_t* producer, const std::string& topic, const std::string& key,
+             std::string_view value) {
+  std::array<rd_kafka_vu_t, 4> parts{};
+  parts[0].vtype = RD_KAFKA_VTYPE_TOPIC;
+  parts[0].u.cstr = topic.c_str();
+  parts[1].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+  parts[1].u.i = RD_KAFKA_MSG_F_COPY;
+  parts[2].vtype = RD_KAFKA_VTYPE_VALUE;
+  parts[2].u.mem = {const_cast<char*>(value.data()), value.size()};
+  parts[3].vtype = RD_KAFKA_VTYPE_KEY;
+  parts[3].u.mem = {const_cast<char*>(key.data()), key.size()};
+  const std::size_t count = key.empty() ? parts.size() - 1 : parts.size();
+  for (;;) {
+    rd_kafka_error_t* error = rd_kafka_produceva(producer, parts.data(), count);
+    if (error == nullptr) {
+      return;
+    }
+    const bool full = rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR__QUEUE_FULL;
+    const std::string reason = rd_kafka_error_string(error);
+    rd_kafka_error_destroy(error);
+    if (!full) {
+      fail(std::string("cannot produce to ").append(topic).append(": ").append(reason));
+    }
+    rd_kafka_poll(producer, 10);
+  }
+}
+
 void assign_whole_topic(rd_kafka_t* consumer, const std::string& topic, bool from_end) {
   const int partitions = partition_count(consumer, topic);
   const PartitionList list(rd_kafka_topic_partition_list_new(partitions));
@@ -245,7 +278,7 @@ std::string batch_request(const std::string& id, std::int64_t products) {
 }
 
 std::int64_t number_after(std::string_view json, std::string_view name) {
-  const std::size_t found = json.find("\"" + std::string(name) + "\"");
+  const std::size_t found = json.find(std::string("\"").append(name).append("\""));
   if (found == std::string_view::npos) {
     return -1;
   }

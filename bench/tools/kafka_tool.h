@@ -74,6 +74,10 @@ int delete_topics(rd_kafka_t* client, const std::string& prefix);
 // copy.
 double percentile(std::vector<double> values, double share);
 
+// Queues one record, copied; an empty key is none. Waits while the client's queue is full.
+void produce(rd_kafka_t* producer, const std::string& topic, const std::string& key,
+             std::string_view value);
+
 // Assigns every partition of the topic to the consumer, at its high watermark or at its beginning.
 void assign_whole_topic(rd_kafka_t* consumer, const std::string& topic, bool from_end);
 

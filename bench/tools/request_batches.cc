@@ -27,23 +27,6 @@ void on_delivery(rd_kafka_t*, const rd_kafka_message_t* message, void* opaque) {
   ++(message->err == RD_KAFKA_RESP_ERR_NO_ERROR ? deliveries->acknowledged : deliveries->failed);
 }
 
-void produce(rd_kafka_t* producer, const std::string& topic, const std::string& key,
-             const std::string& value) {
-  for (;;) {
-    const rd_kafka_resp_err_t error = rd_kafka_producev(
-        producer, RD_KAFKA_V_TOPIC(topic.c_str()), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(key.data(), key.size()),
-        RD_KAFKA_V_VALUE(const_cast<char*>(value.data()), value.size()), RD_KAFKA_V_END);
-    if (error == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      return;
-    }
-    if (error != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
-      fail("cannot produce to " + topic + ": " + rd_kafka_err2str(error));
-    }
-    rd_kafka_poll(producer, 10);
-  }
-}
-
 }  // namespace
 
 int main(int argument_count, char** arguments) {
