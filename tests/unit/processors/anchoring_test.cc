@@ -219,6 +219,7 @@ TEST_F(AnchoringTest, QueueingCostsTheSameHoweverManyWait) {
   for (std::uint32_t batch = 2; batch < 500; ++batch) cost(batch);
   EXPECT_EQ(cost(500), second);
   EXPECT_LE(second, 5U);
+  EXPECT_EQ(context_.timers_set, 1U);
 }
 
 // ---- the simulated chain ------------------------------------------------------------------------

@@ -81,6 +81,7 @@ class FakeContext : public Context {
     emitted.push_back({std::string(topic), std::string(key), std::move(json)});
   }
   void set_timer(std::string_view name, events::Timestamp due) override {
+    ++timers_set;
     timers.insert_or_assign(std::string(name), due);
   }
   void cancel_timer(std::string_view name) override { timers.erase(std::string(name)); }
@@ -149,6 +150,7 @@ class FakeContext : public Context {
   std::vector<Emission> emitted;
   std::vector<DeadLetter> dead_letters;
   std::map<std::string, events::Timestamp> timers;
+  std::size_t timers_set = 0;  // each is a write to the state
 };
 
 // The n-th of the ids that tests use.
