@@ -1,6 +1,6 @@
 """The system under test as processes, topics and views."""
 
-import contextlib
+import base64
 import json
 import os
 import pathlib
@@ -42,7 +42,6 @@ class System:
         psql(POSTGRES, f'CREATE DATABASE "{self.database}"')
         parts = urllib.parse.urlsplit(POSTGRES)
         self.postgres = urllib.parse.urlunsplit(parts._replace(path="/" + self.database))
-        import base64
         key_text = base64.urlsafe_b64encode(self.key).rstrip(b"=").decode()
         self.environment = {
             name: value for name, value in os.environ.items()
@@ -99,7 +98,7 @@ class System:
             ["kcat", "-C", "-b", KAFKA, "-t", self.prefix + topic, "-e", "-q", "-J", "-o",
              "beginning", "-X", "isolation.level=read_committed", "-X",
              "fetch.message.max.bytes=9000000"],
-            text=True, check=True, capture_output=True, timeout=300)
+            text=True, errors="replace", check=True, capture_output=True, timeout=300)
         records = [json.loads(line) for line in done.stdout.splitlines()]
         return [
             {"key": r["key"], "value": r["payload"], "partition": r["partition"],
@@ -150,7 +149,7 @@ class Instance:
     def await_ready(self, timeout_s=90):
         def ready():
             assert self.process.poll() is None, f"{self.name} ended early:\n{self.log()[-3000:]}"
-            return '"ready' in self.log() or "message\":\"ready" in self.log()
+            return '"message":"ready' in self.log()
         await_true(f"{self.name} is ready", ready, timeout_s, 0.02)
         return self
 

@@ -1,0 +1,53 @@
+"""Two instances share the work; one dies, the other goes on; a third comes and all is balanced."""
+
+import shutil
+
+from audit import audit_batches
+from system import System, await_true, new_batch
+
+
+def produce(system, requests):
+    system.produce("batch-requested",
+                   [(r["batch_id"], str(r).replace("'", '"')) for r in requests])
+
+
+def await_completed(system, count, timeout_s=120):
+    await_true(f"{count} batches are completed", lambda: system.count(
+        "SELECT count(*) FROM voketag.batches WHERE status = 'completed'") == count, timeout_s, 0.3)
+
+
+def main():
+    with System("takeover") as system:
+        one = system.start("one").await_ready()
+        requests = [new_batch(100) for _ in range(24)]
+        produce(system, requests)
+        await_completed(system, 24)
+
+        system.start("two").await_ready()
+        more = [new_batch(2000) for _ in range(48)]
+        produce(system, more)
+        requests += more
+        await_true("work has begun", lambda: system.count(
+            "SELECT count(*) FROM voketag.batches") > 30, 60)
+        one.kill()
+        await_completed(system, 72)
+
+        # The dead one's name comes back, without its state.
+        shutil.rmtree(one.state)
+        one.start()
+        one.await_ready()
+        last = [new_batch(50) for _ in range(24)]
+        produce(system, last)
+        requests += last
+        await_completed(system, 96)
+        products = sum(request["product_count"] for request in requests)
+        await_true("every product has its row", lambda: system.count(
+            "SELECT count(*) FROM voketag.products") == products, 60)
+        for instance in system.instances:
+            assert instance.stop() == 0, instance.log()[-2000:]
+        audit_batches(system, requests)
+        print(f"{len(requests)} batches through a death, a return without state and two rebalances")
+
+
+if __name__ == "__main__":
+    main()
