@@ -135,6 +135,7 @@ void Worker::drop_everything() {
 // ---- partitions come and go ---------------------------------------------------------------------
 
 void Worker::on_assigned(std::span<const std::int32_t> partitions) {
+  if (!connected()) return;  // a membership that was given up a moment ago does not know it yet
   assigned_once_ = true;
   for (const auto partition : partitions) request_restore(partition);
 }
@@ -203,14 +204,15 @@ events::Status Worker::claim_partitions() {
   }
   const CommitResult result = producer_->commit({}, *membership_);
   in_transaction_ = false;
-  if (result.outcome != CommitOutcome::kCommitted) return settle(result);
-  for (auto& [partition, task] : unclaimed_) {
-    task->claimed(claim);
-    if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
-    tasks_[partition] = std::move(task);
+  if (result.outcome == CommitOutcome::kCommitted) {
+    for (auto& [partition, task] : unclaimed_) {
+      task->claimed(claim);
+      if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
+      tasks_[partition] = std::move(task);
+    }
+    unclaimed_.clear();
   }
-  unclaimed_.clear();
-  return {};
+  return settle(result);
 }
 
 events::Status Worker::fetch_from_committed(const Task& task) {
@@ -372,18 +374,27 @@ events::Status Worker::settle(const CommitResult& result) {
   if (result.outcome != CommitOutcome::kCommitted) {
     spdlog::warn("{}: {}", options_.transactional_id, result.detail);
   }
+  events::Status settled;
   switch (result.outcome) {
-    case CommitOutcome::kCommitted: return keep_work();
-    case CommitOutcome::kAborted: return roll_back();
     case CommitOutcome::kFenced: return fenced(result.detail);
+    case CommitOutcome::kCommitted: settled = keep_work(); break;
+    case CommitOutcome::kAborted: settled = roll_back(); break;
     case CommitOutcome::kFatal:
-    case CommitOutcome::kUnknown: break;
+    case CommitOutcome::kUnknown:
+      // First of all: this settles the transaction that a restore would otherwise wait for.
+      if (const auto replaced = replace_producer(); !replaced || !connected()) return replaced;
+      return result.outcome == CommitOutcome::kFatal ? roll_back() : restore_touched();
   }
+  return settled && result.replace_producer ? replace_producer() : settled;
+}
+
+// The next owner of the id settles whatever this one may have left, before it returns.
+events::Status Worker::replace_producer() {
   producer_.reset();
   auto producer = log_.open_producer(options_.transactional_id);
   if (!producer) return reconnect_later(producer.error());
   producer_ = *std::move(producer);
-  return result.outcome == CommitOutcome::kFatal ? roll_back() : restore_touched();
+  return {};
 }
 
 events::Status Worker::keep_work() {

@@ -92,6 +92,7 @@ class Worker final : private RebalanceListener {
   events::Status send_changelogs(std::span<const std::int32_t> released);
   std::vector<TopicPartitionOffset> open_positions() const;
   events::Status settle(const CommitResult& result);
+  events::Status replace_producer();
   events::Status keep_work();
   events::Status roll_back();
   events::Status abort(const std::string& why);
