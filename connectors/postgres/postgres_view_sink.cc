@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <chrono>
 #include <thread>
@@ -42,6 +43,34 @@ std::string array_of_text(const Items& items, Get get) {
   }
   return array + '}';
 }
+
+// The parameters of the statement that moves positions. Statements borrow from it.
+class PositionMove {
+ public:
+  using Advance = runtime::ViewSink::Advance;
+
+  PositionMove(std::string_view projection, std::int32_t generation,
+               std::span<const Advance> advances)
+      : projection_(projection),
+        generation_(std::to_string(generation)),
+        topics_(array_of_text(advances, [](const Advance& a) { return a.partition.topic; })),
+        partitions_(array_of_text(
+            advances, [](const Advance& a) { return std::to_string(a.partition.partition); })),
+        from_(array_of_text(advances, [](const Advance& a) { return std::to_string(a.from); })),
+        to_(array_of_text(advances, [](const Advance& a) { return std::to_string(a.to); })) {}
+
+  Statement statement() const {
+    return {kAdvance, {}, {projection_, generation_, topics_, partitions_, from_, to_}, false};
+  }
+
+ private:
+  const std::string projection_;
+  const std::string generation_;
+  const std::string topics_;
+  const std::string partitions_;
+  const std::string from_;
+  const std::string to_;
+};
 
 }  // namespace
 
@@ -318,14 +347,8 @@ Outcome<void> PostgresViewSink::finish(std::span<const Advance> advances,
     arrays.emplace_back(*rows->view, enums_, rows->bytes.view());
     statements.push_back({names.back(), {}, arrays.back().parameters(), true});
   }
-  const std::string generation = std::to_string(options_.generation);
-  const auto topics = array_of_text(advances, [](const Advance& a) { return a.partition.topic; });
-  const auto partitions =
-      array_of_text(advances, [](const Advance& a) { return std::to_string(a.partition.partition); });
-  const auto from = array_of_text(advances, [](const Advance& a) { return std::to_string(a.from); });
-  const auto to = array_of_text(advances, [](const Advance& a) { return std::to_string(a.to); });
-  statements.push_back(
-      {kAdvance, {}, {options_.projection, generation, topics, partitions, from, to}, false});
+  const PositionMove move(options_.projection, options_.generation, advances);
+  statements.push_back(move.statement());
   statements.push_back({.prepared = {}, .sql = "COMMIT"});
   open_.begun = true;
   return connection_->pipeline(statements);
@@ -357,7 +380,7 @@ void PostgresViewSink::reject(std::uint32_t record, std::string detail) {
 
 Outcome<void> PostgresViewSink::write_carefully(std::span<const Advance> advances,
                                                 RejectHandler& rejects) {
-  auto begun = begin();
+  auto begun = begin_with_positions(advances);
   if (!begun) return begun;
   std::vector<Range> ranges;
   if (gatherer_.record_count() > 0) ranges.push_back({0, gatherer_.record_count()});
@@ -378,7 +401,14 @@ Outcome<void> PostgresViewSink::write_carefully(std::span<const Advance> advance
   }
   auto reported = report(rejects);
   if (!reported) return reported;
-  return finish(advances, {});
+  return connection_->commit();
+}
+
+Outcome<void> PostgresViewSink::begin_with_positions(std::span<const Advance> advances) {
+  const PositionMove move(options_.projection, options_.generation, advances);
+  const std::array statements{Statement{.prepared = {}, .sql = kBegin}, move.statement()};
+  open_.begun = true;
+  return connection_->pipeline(statements);
 }
 
 Outcome<bool> PostgresViewSink::try_range(Range range, std::string& refusal) {

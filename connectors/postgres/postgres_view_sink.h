@@ -51,7 +51,9 @@ struct PostgresViewSinkCounts {
 // A refused row (SQLSTATE classes 22, 23, 54000) fails the transaction as it stands. It is rolled
 // back and run again with savepoints: all records; if they are refused, each half by itself; and so
 // on down to the records at fault. That costs at most two statements per record and view, and
-// for one bad record among n about 2 log2 n. The refused go to the reject handler before COMMIT.
+// for one bad record among n about 2 log2 n. The refused go to the reject handler before COMMIT. This
+// time the positions are moved first: to a writer that has been taken over, rows that are there
+// already look like refused ones.
 //
 // A writer that was stopped in the middle of a COPY may hold rows that its successor must wait for,
 // and no time limit of the server applies to a COPY that waits for its client. So after a lock
@@ -110,6 +112,7 @@ class PostgresViewSink final : public runtime::ViewSink {
   Outcome<void> copy_rows(const ViewRows& rows, std::string_view bytes);
   Outcome<void> finish_stream();
   Outcome<void> finish(std::span<const Advance> advances, std::span<const ViewRows* const> inserts);
+  Outcome<void> begin_with_positions(std::span<const Advance> advances);
   Outcome<void> report(RejectHandler& rejects);
   void reject(std::uint32_t record, std::string detail);
   void end_stalled_writers();
