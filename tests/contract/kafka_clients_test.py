@@ -27,8 +27,11 @@ class System:
         self.voketag, self.directory, self.prefix = voketag, pathlib.Path(directory), prefix
         self.log_path = self.directory / "voketag.log"
         self.process = None
+        # Of the surrounding stack's settings only the broker and how to reach it.
+        inherited = {name: value for name, value in os.environ.items()
+                     if not name.startswith("VOKETAG_") or name.startswith("VOKETAG_KAFKA")}
         self.environment = {
-            **os.environ,
+            **inherited,
             "VOKETAG_TOPIC_PREFIX": prefix,
             "VOKETAG_STATE_DIR": str(self.directory / "state"),
             "VOKETAG_TOKEN_KEYS": "7:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",

@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace voketag::events {
 namespace {
@@ -114,6 +115,20 @@ TEST(DeriveEnvelope, StaysInTheTraceWithASpanOfItsOwn) {
   EXPECT_NE(derived.traceparent.substr(36, 16), kTrace.substr(36, 16));
   EXPECT_EQ(derived.traceparent.substr(52), "-01");
   EXPECT_EQ(trace_of(derived.traceparent), derived.traceparent);
+}
+
+TEST(BeginEnvelope, BeginsATraceThatFollowsFromTheId) {
+  const auto begin = [](std::string id) {
+    return begin_envelope(std::move(id), "/voketag/batches", "voketag.timer.v1", Timestamp{7});
+  };
+  const Envelope envelope = begin("batches/3/retry/17");
+  EXPECT_EQ(envelope.id, "batches/3/retry/17");
+  EXPECT_EQ(envelope.source, "/voketag/batches");
+  EXPECT_EQ(envelope.type, "voketag.timer.v1");
+  EXPECT_EQ(envelope.time, Timestamp{7});
+  EXPECT_EQ(trace_of(envelope.traceparent), envelope.traceparent);
+  EXPECT_EQ(begin("batches/3/retry/17").traceparent, envelope.traceparent);
+  EXPECT_NE(begin("batches/3/retry/18").traceparent, envelope.traceparent);
 }
 
 TEST(ToHeaders, AreReadBack) {
