@@ -38,7 +38,8 @@ void BatchDisplay::update(const BatchProgress& progress) {
   if (!terminal_.traits().error_is_terminal) {
     const Stage stage = progress.stage();
     if (any_stage_ && stage == last_stage_) return;
-    terminal_.error() << progress.batch_id() << ' ' << to_string(stage) << '\n';
+    terminal_.error() << progress.batch_id() << ' '
+                      << (stage == Stage::kUnknown ? "requested" : to_string(stage)) << '\n';
     terminal_.error().flush();
     last_stage_ = stage;
     any_stage_ = true;
@@ -65,8 +66,7 @@ void BatchDisplay::note_rate(std::int64_t generated) {
     first_generated_at_ = Clock::now();
     return;
   }
-  const double seconds =
-      std::chrono::duration<double>(Clock::now() - first_generated_at_).count();
+  const double seconds = std::chrono::duration<double>(Clock::now() - first_generated_at_).count();
   if (generated > first_generated_ && seconds > 0.2) {
     per_second_ = static_cast<double>(generated - first_generated_) / seconds;
   }
@@ -76,9 +76,10 @@ std::string BatchDisplay::generation_line(const BatchProgress& progress) const {
   const std::int64_t all = progress.product_count();
   const std::int64_t there = progress.generated();
   const double fraction = all == 0 ? 0 : static_cast<double>(there) / static_cast<double>(all);
-  const int columns = std::clamp(terminal_.traits().width - 62, 8, kBarColumns);
-  std::string line = progress_bar(terminal_, fraction, columns) + "  " + with_thousands(there) +
-                     " / " + with_thousands(all);
+  const std::string numbers = with_thousands(there) + " / " + with_thousands(all);
+  const int columns = std::clamp(terminal_.traits().width - 62, 0, kBarColumns);
+  std::string line = numbers;
+  if (columns >= 8) line = progress_bar(terminal_, fraction, columns) + "  " + numbers;
   const bool has_room = static_cast<int>(display_width(line)) + 32 < terminal_.traits().width;
   if (per_second_ > 0 && there < all && has_room) {
     const double left_ms = static_cast<double>(all - there) / per_second_ * 1'000;
@@ -115,16 +116,18 @@ std::vector<std::string> BatchDisplay::lines(const BatchProgress& progress) cons
     result.push_back(line(bad, "failed", ""));
     return result;
   }
-  result.push_back(line(generated ? done : spinner, "generating",
-                        generation_line(progress) +
-                            (generated ? "  " + paint(Style::kDim, between(times.accepted, times.root))
-                                       : std::string())));
+  result.push_back(
+      line(generated ? done : spinner, "generating",
+           generation_line(progress) +
+               (generated ? "  " + paint(Style::kDim, between(times.accepted, times.root))
+                          : std::string())));
   const bool anchored = progress.anchor().has_value() || progress.completed().has_value();
   if (anchored) {
-    const std::string network = progress.anchor() ? progress.anchor()->network
-                                                  : progress.completed()->network;
-    result.push_back(line(done, "anchoring",
-                          network + "  " + paint(Style::kDim, between(times.root, times.anchored))));
+    const std::string network =
+        progress.anchor() ? progress.anchor()->network : progress.completed()->network;
+    result.push_back(
+        line(done, "anchoring",
+             network + "  " + paint(Style::kDim, between(times.root, times.anchored))));
   } else if (stage == Stage::kAnchorFailed) {
     result.push_back(line(paint(Style::kYellow, "!"), "anchoring",
                           "failed, is tried again: " + progress.anchor_failure()->reason));
@@ -141,7 +144,8 @@ void print_batch(Terminal& terminal, const BatchProgress& progress) {
   const Paint paint = terminal.output_paint();
   std::ostream& out = terminal.output();
   const auto line = [&](std::string_view name, const std::string& value) {
-    if (!value.empty()) out << "  " << paint(Style::kDim, padded(std::string(name), 14)) << value << '\n';
+    if (!value.empty())
+      out << "  " << paint(Style::kDim, padded(std::string(name), 14)) << value << '\n';
   };
   const Stage stage = progress.stage();
   Style style = Style::kCyan;
@@ -158,8 +162,8 @@ void print_batch(Terminal& terminal, const BatchProgress& progress) {
   if (stage == Stage::kGenerating) line("generated", with_thousands(progress.generated()));
   if (progress.root()) line("merkle root", progress.root()->merkle_root.to_string());
   if (const auto& anchor = progress.anchor()) {
-    line("network", anchor->network == "mock" ? "mock (simulated: proves no point in time)"
-                                              : anchor->network);
+    line("network",
+         anchor->network == "mock" ? "mock (simulated: proves no point in time)" : anchor->network);
     line("transaction", anchor->transaction_id.text);
     line("block", with_thousands(anchor->block_number) + "  " + anchor->anchored_at.to_string());
   }
@@ -169,8 +173,12 @@ void print_batch(Terminal& terminal, const BatchProgress& progress) {
     if (failure.next_retry_at) line("tried again", failure.next_retry_at->to_string());
   }
   if (progress.completed()) line("completed", progress.completed()->completed_at.to_string());
-  if (const auto& failed = progress.failed()) line("reason", failed->reason + ": " + failed->detail);
-  if (progress.refusal()) line("refused", *progress.refusal());
+  if (const auto& failed = progress.failed())
+    line("reason", failed->reason + ": " + failed->detail);
+  if (progress.refusal()) {
+    // Beside a batch that is there, it was another request of its id.
+    line(stage == Stage::kRefused ? "reason" : "also refused", *progress.refusal());
+  }
 }
 
 std::string batch_json(const BatchProgress& progress) {
@@ -194,7 +202,8 @@ std::string batch_json(const BatchProgress& progress) {
   if (const auto& failure = progress.anchor_failure(); failure && !progress.anchor()) {
     json.member("anchor_error", failure->reason + ": " + failure->detail);
   }
-  if (progress.completed()) json.member("completed_at", progress.completed()->completed_at.to_string());
+  if (progress.completed())
+    json.member("completed_at", progress.completed()->completed_at.to_string());
   if (const auto& failed = progress.failed()) {
     json.member("error", failed->reason + ": " + failed->detail);
   }

@@ -10,8 +10,8 @@
 
 namespace voketag::cli {
 
-// Shows a batch on its way: on a terminal as a few lines that change in place, elsewhere as one line
-// on standard error per stage reached.
+// Shows a batch on its way: on a terminal as a few lines that change in place, elsewhere as one
+// line on standard error per stage reached.
 class BatchDisplay {
  public:
   explicit BatchDisplay(Terminal& terminal);

@@ -31,11 +31,13 @@ events::Result<BatchFollower> BatchFollower::before_request(runtime::Log& log,
   auto fetcher = log.open_fetcher(kIsolation);
   if (!fetcher) return tl::unexpected(fetcher.error());
   follower.fetcher_ = *std::move(fetcher);
-  for (const auto& partition : partitions_of(batch_id)) {
-    const auto marks = log.watermarks(partition, kIsolation);
-    if (!marks) return tl::unexpected(marks.error());
-    follower.places_[partition] = {marks->high, marks->high};
-    if (auto assigned = follower.fetcher_->assign(partition, marks->high); !assigned) {
+  const auto partitions = partitions_of(batch_id);
+  const auto marks = log.watermarks(partitions, kIsolation);
+  if (!marks) return tl::unexpected(marks.error());
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const std::int64_t high = (*marks)[i].high;
+    follower.places_[partitions[i]] = {high, high};
+    if (auto assigned = follower.fetcher_->assign(partitions[i], high); !assigned) {
       return tl::unexpected(assigned.error());
     }
   }
@@ -48,30 +50,27 @@ events::Result<BatchFollower> BatchFollower::find(runtime::Log& log, const event
   if (!fetcher) return tl::unexpected(fetcher.error());
   follower.fetcher_ = *std::move(fetcher);
 
-  std::map<runtime::TopicPartition, runtime::Watermarks> marks;
   const auto partitions = partitions_of(batch_id);
-  // The acceptance last: if it is not there yet, then all that follows from it is behind the marks
-  // that were taken before.
-  for (auto partition = partitions.rbegin(); partition != partitions.rend(); ++partition) {
-    const auto found = log.watermarks(*partition, kIsolation);
-    if (!found) return tl::unexpected(found.error());
-    marks[*partition] = *found;
-  }
+  const auto marks = log.watermarks(partitions, kIsolation);
+  if (!marks) return tl::unexpected(marks.error());
+  // The acceptance's end once more and last: if the acceptance is not before it, then all that
+  // follows from it is behind the marks that were taken before.
   const runtime::TopicPartition& acceptance = partitions.front();
-  if (auto read = follower.find_acceptance(acceptance, marks[acceptance].low, marks[acceptance].high);
-      !read) {
+  const auto last_mark = log.watermarks(acceptance, kIsolation);
+  if (!last_mark) return tl::unexpected(last_mark.error());
+  if (auto read = follower.find_acceptance(acceptance, last_mark->low, last_mark->high); !read) {
     return tl::unexpected(read.error());
   }
   const bool accepted = follower.progress_.accepted().has_value();
   const events::Timestamp since{
       std::max<std::int64_t>(0, follower.progress_.times().accepted.ms - kClockToleranceMs)};
-  for (const auto& partition : partitions) {
-    const auto [low, high] = marks[partition];
+  for (std::size_t i = 0; i < partitions.size(); ++i) {
+    const runtime::TopicPartition& partition = partitions[i];
+    const auto [low, high] = (*marks)[i];
     std::int64_t first = high;
-    if (partition == acceptance) {
-      first = follower.places_[acceptance].next;
-    } else if (accepted) {
-      const auto found = offset_at(*follower.fetcher_, partition, low, high, since);
+    if (partition == acceptance) continue;  // its place is known
+    if (accepted) {
+      const auto found = offset_before(*follower.fetcher_, partition, low, high, since);
       if (!found) return tl::unexpected(found.error());
       first = *found;
     } else if (partition.topic == events::kDeadLetters) {

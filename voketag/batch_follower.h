@@ -17,7 +17,8 @@ class BatchFollower {
   // Of a batch that will be requested next: what has been said before is not read.
   static events::Result<BatchFollower> before_request(runtime::Log& log,
                                                       const events::Uuid& batch_id);
-  // Of a batch that may have been requested long ago: finds its acceptance, and reads on from there.
+  // Of a batch that may have been requested long ago: finds its acceptance, and reads on from
+  // there.
   static events::Result<BatchFollower> find(runtime::Log& log, const events::Uuid& batch_id);
 
   // Waits at most timeout_ms for news; true: there were some.

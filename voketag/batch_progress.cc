@@ -104,13 +104,20 @@ std::int64_t BatchProgress::generated() const {
 
 std::string_view to_string(BatchProgress::Stage stage) {
   switch (stage) {
-    case BatchProgress::Stage::kUnknown: return "unknown";
-    case BatchProgress::Stage::kGenerating: return "generating";
-    case BatchProgress::Stage::kAnchoring: return "anchoring";
-    case BatchProgress::Stage::kAnchorFailed: return "anchor_failed";
-    case BatchProgress::Stage::kCompleted: return "completed";
-    case BatchProgress::Stage::kFailed: return "failed";
-    case BatchProgress::Stage::kRefused: return "refused";
+    case BatchProgress::Stage::kUnknown:
+      return "unknown";
+    case BatchProgress::Stage::kGenerating:
+      return "generating";
+    case BatchProgress::Stage::kAnchoring:
+      return "anchoring";
+    case BatchProgress::Stage::kAnchorFailed:
+      return "anchor_failed";
+    case BatchProgress::Stage::kCompleted:
+      return "completed";
+    case BatchProgress::Stage::kFailed:
+      return "failed";
+    case BatchProgress::Stage::kRefused:
+      return "refused";
   }
   return "unknown";
 }

@@ -22,7 +22,7 @@ class BatchProgress {
     kAnchorFailed,  // anchoring failed and is tried again; the products stand
     kCompleted,
     kFailed,
-    kRefused,       // the request became a dead letter
+    kRefused,  // the request became a dead letter
   };
 
   explicit BatchProgress(const events::Uuid& batch_id);

@@ -6,6 +6,7 @@
 
 #include "voketag/commands/commands.h"
 #include "voketag/help_formatter.h"
+#include "voketag/logging.h"
 #include "voketag/nearest_name.h"
 #include "voketag/version.h"
 
@@ -65,8 +66,9 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app,
       const std::string word = argument.substr(0, argument.find('='));
       const bool is_option = word.starts_with("--");
       const bool unknown = std::ranges::find(words, word) == words.end();
-      const bool is_command_name = !word.empty() && !word.starts_with("-") &&
-                                   !app.get_subcommands([](const CLI::App*) { return true; }).empty();
+      const bool is_command_name =
+          !word.empty() && !word.starts_with("-") &&
+          !app.get_subcommands([](const CLI::App*) { return true; }).empty();
       bool is_ancestor = false;
       for (const CLI::App* level = &app; level != nullptr; level = level->get_parent()) {
         is_ancestor = is_ancestor || level->get_name() == word;
@@ -105,8 +107,10 @@ ExitCode run_command_line(Session& session, std::vector<std::string> arguments) 
   app.add_option("--config", session.configuration_file,
                  "A TOML file with settings; the environment wins over it")
       ->type_name("FILE");
-  add_commands(app, session);
+  app.add_flag("-v,--verbose", session.verbose, "Say what happens underneath, on standard error");
+  // Commands inherit it: options of the program may stand behind them too.
   app.fallthrough();
+  add_commands(app, session);
 
   const std::vector<std::string> words = arguments;
   std::ranges::reverse(arguments);
@@ -118,11 +122,11 @@ ExitCode run_command_line(Session& session, std::vector<std::string> arguments) 
     return ExitCode::kYes;
   } catch (const CLI::ParseError& error) {
     const CLI::App* command = deepest(&app);
-    const ExitCode code =
-        session.report(events::Errc::kInvalid, explain(error, *command, words));
+    const ExitCode code = session.report(events::Errc::kInvalid, explain(error, *command, words));
     session.terminal().error() << "  Try: " << path_of(command) << " --help\n";
     return code;
   }
+  start_quiet_logging(session.verbose);
   return session.action();
 } catch (const std::exception& error) {
   return session.report(events::Errc::kInternal,

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cctype>
 #include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -46,7 +47,7 @@ constexpr std::array kVariables = std::to_array<Variable>({
      "What a token's URL begins with: {base}/r/{token}"},
     {"VOKETAG_STATE_DIR", false, "$XDG_STATE_HOME/voketag, or ~/.local/state/voketag",
      "/var/lib/voketag", "Where the local state lies; can be thrown away, is rebuilt from Kafka"},
-    {"VOKETAG_INSTANCE", false, "the host's name", "factory-1",
+    {"VOKETAG_INSTANCE", false, "from host and VOKETAG_STATE_DIR", "factory-1",
      "Names this process among all that run; keep it over restarts, never share it"},
     {"VOKETAG_ROLES", false, "all", "ingress,batches,tokens,merkle,anchoring,projections",
      "Which parts `voketag run` runs"},
@@ -56,7 +57,8 @@ constexpr std::array kVariables = std::to_array<Variable>({
     {"VOKETAG_CHUNK_SIZE", false, "1024", "4096",
      "Products per chunk of a batch; a power of two. Batches keep the size they began with"},
     {"VOKETAG_PRODUCTS_IN_FLIGHT", false, "393216", "100000",
-     "How many products of one batch are in generation at once: bounds how long a small batch waits "
+     "How many products of one batch are in generation at once: bounds how long a small batch "
+     "waits "
      "behind a great one"},
     {"VOKETAG_COMMIT_INTERVAL_MS", false, "100", "20",
      "How long a transaction gathers at most: short for latency, long for throughput"},
@@ -77,8 +79,12 @@ constexpr std::array<std::string_view, 3> kForOthers = {"VOKETAG_URL", "VOKETAG_
 
 // Properties of librdkafka whose values must not be shown, so that they too can come from a file.
 constexpr std::array<std::string_view, 7> kSecretKafkaProperties = {
-    "sasl.password",           "ssl.key.password",           "ssl.key.pem",
-    "ssl.keystore.password",   "sasl.oauthbearer.config",    "sasl.oauthbearer.client.secret",
+    "sasl.password",
+    "ssl.key.password",
+    "ssl.key.pem",
+    "ssl.keystore.password",
+    "sasl.oauthbearer.config",
+    "sasl.oauthbearer.client.secret",
     "sasl.oauthbearer.assertion.private.key.passphrase"};
 
 constexpr std::array kRoles = std::to_array<std::pair<Role, std::string_view>>({
@@ -124,7 +130,9 @@ const Variable& variable(std::string_view name) {
   return *std::ranges::find(kVariables, name, &Variable::name);
 }
 
-bool ends_with_file(std::string_view name) { return name.ends_with(kFileSuffix); }
+bool ends_with_file(std::string_view name) {
+  return name.ends_with(kFileSuffix);
+}
 
 // sasl.username of VOKETAG_KAFKA_SASL_USERNAME. No property of librdkafka that holds a value has an
 // underscore in its name.
@@ -160,6 +168,18 @@ std::string host_name() {
   return legible_instance(name.data());
 }
 
+// Two processes on one host have different state directories, and so different names; one that
+// comes back has both again. FNV-1a, 24 bits of it.
+std::string host_name_for(const std::filesystem::path& state_directory) {
+  std::uint64_t hash = 0xcbf29ce484222325U;
+  for (const char c : state_directory.lexically_normal().string()) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  }
+  std::array<char, 8> digits{};
+  std::snprintf(digits.data(), digits.size(), "%06x", static_cast<unsigned>(hash & 0xffffffU));
+  return host_name() + "-" + digits.data();
+}
+
 std::filesystem::path default_state_directory(const Environment& environment) {
   const auto value = [&](const char* name) -> std::string {
     const auto found = environment.find(name);
@@ -191,7 +211,9 @@ Result<std::string> read_secret_file(const std::string& path) {
 
 }  // namespace
 
-std::span<const Variable> known_variables() { return kVariables; }
+std::span<const Variable> known_variables() {
+  return kVariables;
+}
 
 std::string_view to_string(Role role) {
   return std::ranges::find(kRoles, role, &std::pair<Role, std::string_view>::first)->second;
@@ -200,8 +222,7 @@ std::string_view to_string(Role role) {
 Result<std::set<Role>> parse_roles(std::string_view text) {
   std::set<Role> roles;
   for (const std::string_view name : split(text, ',')) {
-    const auto found =
-        std::ranges::find(kRoles, name, &std::pair<Role, std::string_view>::second);
+    const auto found = std::ranges::find(kRoles, name, &std::pair<Role, std::string_view>::second);
     if (found != kRoles.end()) {
       roles.insert(found->first);
       continue;
@@ -397,7 +418,8 @@ class ConfigurationReader {
       }
       return;
     }
-    if (const auto value = find(name)) result_.kafka_properties_.emplace_back(property, value->text);
+    if (const auto value = find(name))
+      result_.kafka_properties_.emplace_back(property, value->text);
   }
 
   bool check_servers(const Found& servers) {
@@ -411,8 +433,8 @@ class ConfigurationReader {
                                 number > 0 && number <= 65535;
       if (server.empty() || colon == 0 || !port_is_good ||
           server.find_first_of(" /") != std::string_view::npos) {
-        problem(servers.where, "must be host:port, several separated by commas, not " +
-                                   shown(servers.text),
+        problem(servers.where,
+                "must be host:port, several separated by commas, not " + shown(servers.text),
                 example_of("VOKETAG_KAFKA"));
         return false;
       }
@@ -424,8 +446,11 @@ class ConfigurationReader {
     result_.postgres_.value = read_secret("VOKETAG_POSTGRES");
     result_.token_keys_.value = read_secret("VOKETAG_TOKEN_KEYS");
     result_.state_directory = default_state_directory(environment_);
-    if (const auto directory = find("VOKETAG_STATE_DIR")) result_.state_directory = directory->text;
     result_.instance = host_name();
+    if (const auto directory = find("VOKETAG_STATE_DIR")) {
+      result_.state_directory = directory->text;
+      result_.instance = host_name_for(result_.state_directory);
+    }
     if (const auto instance = find("VOKETAG_INSTANCE")) read_instance(*instance);
     if (const auto prefix = find("VOKETAG_TOPIC_PREFIX")) read_prefix(*prefix);
     if (const auto base = find("VERIFICATION_URL_BASE")) read_url_base(*base);
@@ -433,10 +458,10 @@ class ConfigurationReader {
 
   void read_instance(const Found& instance) {
     if (legible_instance(instance.text) != instance.text) {
-      problem(instance.where,
-              "may have at most 64 lower-case letters, digits, - and _, not " +
-                  shown(instance.text),
-              "VOKETAG_INSTANCE=" + legible_instance(instance.text));
+      problem(
+          instance.where,
+          "may have at most 64 lower-case letters, digits, - and _, not " + shown(instance.text),
+          "VOKETAG_INSTANCE=" + legible_instance(instance.text));
       return;
     }
     result_.instance = instance.text;
@@ -537,7 +562,8 @@ class ConfigurationReader {
     for (const char* name : {"BLOCKCHAIN_PRIVATE_KEY", "BLOCKCHAIN_PRIVATE_KEY_FILE",
                              "BATCH_COMPLETION_WEBHOOK_URL"}) {
       if (find(name)) {
-        result_.warnings_.push_back(std::string(name) + " is set, but this version does not use it");
+        result_.warnings_.push_back(std::string(name) +
+                                    " is set, but this version does not use it");
       }
     }
   }

@@ -20,8 +20,8 @@ namespace voketag::cli {
 // the reader, the warnings about unknown names and docs/configuration.md are made from.
 struct Variable {
   std::string_view name;
-  bool secret = false;            // never shown; may also be given as <name>_FILE
-  std::string_view fallback;      // what holds when it is not set, for people
+  bool secret = false;        // never shown; may also be given as <name>_FILE
+  std::string_view fallback;  // what holds when it is not set, for people
   std::string_view example;
   std::string_view meaning;
 };
@@ -41,14 +41,14 @@ enum class LogFormat { kAutomatic, kJson, kText };
 // Everything that can be set, read and checked once at start. Immutable afterwards.
 //
 // The environment wins over the TOML file, whose keys are the variables' names in lower case
-// without `voketag_`. A secret that is not needed is never an obstacle: whether it can be read shows
-// when it is asked for. No secret is ever part of an error or a warning.
+// without `voketag_`. A secret that is not needed is never an obstacle: whether it can be read
+// shows when it is asked for. No secret is ever part of an error or a warning.
 class Configuration {
  public:
   // kInvalid lists everything that is wrong, one line each: the variable, what is wrong with it, an
   // example. Unknown names in the environment are warnings, in the file errors.
-  static events::Result<Configuration> load(
-      const Environment& environment, const std::optional<std::filesystem::path>& file = {});
+  static events::Result<Configuration> load(const Environment& environment,
+                                            const std::optional<std::filesystem::path>& file = {});
 
   // Bootstrap servers; an error when they are not set.
   events::Result<std::string> kafka() const;

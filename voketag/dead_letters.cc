@@ -63,8 +63,9 @@ events::Result<DeadLetterId> parse_dead_letter_id(std::string_view text) {
   if (slash == std::string_view::npos || !read_integer(text.substr(0, slash), id.partition) ||
       !read_integer(text.substr(slash + 1), id.offset)) {
     return events::fail(events::Errc::kInvalid,
-                        "'" + std::string(text) + "' names no dead letter: partition/offset is "
-                        "needed, as `voketag dlq list` shows it, for example 3/120");
+                        "'" + std::string(text) +
+                            "' names no dead letter: partition/offset is "
+                            "needed, as `voketag dlq list` shows it, for example 3/120");
   }
   return id;
 }
@@ -80,7 +81,7 @@ events::Status scan_dead_letters(runtime::Log& log, const DeadLetterFilter& filt
     if (!marks) return tl::unexpected(marks.error());
     std::int64_t first = marks->low;
     if (filter.since) {
-      const auto found = offset_at(**fetcher, partition, first, marks->high, *filter.since);
+      const auto found = offset_before(**fetcher, partition, first, marks->high, *filter.since);
       if (!found) return tl::unexpected(found.error());
       first = *found;
     }
@@ -123,9 +124,9 @@ events::Result<DeadLetter> fetch_dead_letter(runtime::Log& log, const DeadLetter
 events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std::string_view by,
                                                   std::string_view reason, events::Timestamp at) {
   if (letter.cut) {
-    return events::fail(events::Errc::kInvalid,
-                        "dead letter " + letter.id() + " was too large to be kept whole, so it "
-                        "cannot be sent again; its producer must");
+    return events::fail(events::Errc::kInvalid, "dead letter " + letter.id() +
+                                                    " was too large to be kept whole, so it "
+                                                    "cannot be sent again; its producer must");
   }
   if (letter.topic.empty()) {
     return events::fail(events::Errc::kInvalid,

@@ -32,8 +32,8 @@ struct DeadLetter {
   std::optional<std::string> key;
   std::optional<std::string> value;  // none: a tombstone
   std::size_t value_bytes = 0;
-  events::Headers headers;           // its own, as they were
-  bool cut = false;                  // the value was too large to be kept whole
+  events::Headers headers;  // its own, as they were
+  bool cut = false;         // the value was too large to be kept whole
 
   std::string id() const { return std::to_string(partition) + "/" + std::to_string(offset); }
 };

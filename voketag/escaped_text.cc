@@ -109,8 +109,7 @@ std::string base64(std::string_view bytes) {
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     unsigned group = 0;
     for (std::size_t k = 0; k < 3; ++k) {
-      group = group << 8U |
-              (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
+      group = group << 8U | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
     }
     for (std::size_t k = 0; k < 4; ++k) {
       const bool is_padding = i + k > bytes.size();

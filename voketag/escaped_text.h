@@ -5,9 +5,9 @@
 
 namespace voketag::cli {
 
-// Bytes of a stranger, made safe for a terminal: printable text stays (UTF-8 too), line ends stay if
-// asked for, every other byte becomes \xNN and a backslash \\. So nothing moves the cursor, changes
-// colours or hides text, and the bytes can be told from what is shown.
+// Bytes of a stranger, made safe for a terminal: printable text stays (UTF-8 too), line ends stay
+// if asked for, every other byte becomes \xNN and a backslash \\. So nothing moves the cursor,
+// changes colours or hides text, and the bytes can be told from what is shown.
 std::string escaped(std::string_view bytes, bool keep_line_ends = false);
 
 // Cut to so many columns, with an ellipsis where something is missing.

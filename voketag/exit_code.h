@@ -15,10 +15,14 @@ enum class ExitCode {
 
 constexpr ExitCode exit_code_of(events::Errc code) {
   switch (code) {
-    case events::Errc::kInvalid: return ExitCode::kUsage;
-    case events::Errc::kUnavailable: return ExitCode::kUnavailable;
-    case events::Errc::kTimeout: return ExitCode::kTimeout;
-    default: return ExitCode::kNo;
+    case events::Errc::kInvalid:
+      return ExitCode::kUsage;
+    case events::Errc::kUnavailable:
+      return ExitCode::kUnavailable;
+    case events::Errc::kTimeout:
+      return ExitCode::kTimeout;
+    default:
+      return ExitCode::kNo;
   }
 }
 

@@ -82,8 +82,9 @@ std::string HelpFormatter::footer(const std::string& text) const {
 std::string HelpFormatter::make_help(const CLI::App* app, std::string /*name*/,
                                      CLI::AppFormatMode /*mode*/) const {
   const auto commands = app->get_subcommands([](const CLI::App*) { return true; });
-  const auto options = app->get_options(
-      [](const CLI::Option* option) { return option->nonpositional() && !option->get_group().empty(); });
+  const auto options = app->get_options([](const CLI::Option* option) {
+    return option->nonpositional() && !option->get_group().empty();
+  });
   const auto positionals =
       app->get_options([](const CLI::Option* option) { return option->get_positional(); });
 

@@ -10,10 +10,17 @@ namespace {
 
 void append_control(std::string& json, unsigned char c) {
   switch (c) {
-    case '\n': json += "\\n"; return;
-    case '\r': json += "\\r"; return;
-    case '\t': json += "\\t"; return;
-    default: break;
+    case '\n':
+      json += "\\n";
+      return;
+    case '\r':
+      json += "\\r";
+      return;
+    case '\t':
+      json += "\\t";
+      return;
+    default:
+      break;
   }
   std::array<char, 8> escape{};
   std::snprintf(escape.data(), escape.size(), "\\u%04x", c);
@@ -89,11 +96,17 @@ JsonText& JsonText::value(std::string_view text) {
   return *this;
 }
 
-JsonText& JsonText::value(std::int64_t number) { return raw(std::to_string(number)); }
+JsonText& JsonText::value(std::int64_t number) {
+  return raw(std::to_string(number));
+}
 
-JsonText& JsonText::value(bool flag) { return raw(flag ? "true" : "false"); }
+JsonText& JsonText::value(bool flag) {
+  return raw(flag ? "true" : "false");
+}
 
-JsonText& JsonText::null() { return raw("null"); }
+JsonText& JsonText::null() {
+  return raw("null");
+}
 
 JsonText& JsonText::raw(std::string_view json) {
   separate();

@@ -31,21 +31,22 @@ events::Status read_range(runtime::Fetcher& fetcher, const runtime::TopicPartiti
     if (!batch.records.empty() || !batch.ends.empty()) last_news = Clock::now();
     if (Clock::now() - last_news > std::chrono::milliseconds(kReadTimeoutMs)) {
       fetcher.unassign(partition);
-      return events::fail(events::Errc::kUnavailable,
-                          "Kafka does not deliver partition " +
-                              std::to_string(partition.partition) + " of topic " +
-                              partition.topic + ": is its leader up?");
+      return events::fail(events::Errc::kUnavailable, "Kafka does not deliver partition " +
+                                                          std::to_string(partition.partition) +
+                                                          " of topic " + partition.topic +
+                                                          ": is its leader up?");
     }
   }
   fetcher.unassign(partition);
   return {};
 }
 
-events::Result<std::int64_t> offset_at(runtime::Fetcher& fetcher,
-                                       const runtime::TopicPartition& partition, std::int64_t low,
-                                       std::int64_t high, events::Timestamp time) {
+events::Result<std::int64_t> offset_before(runtime::Fetcher& fetcher,
+                                           const runtime::TopicPartition& partition,
+                                           std::int64_t low, std::int64_t high,
+                                           events::Timestamp time, std::int64_t slack_records) {
   const std::int64_t end = high;
-  while (low < high) {
+  while (high - low > slack_records) {
     const std::int64_t middle = low + (high - low) / 2;
     std::optional<events::Timestamp> found;
     std::int64_t found_offset = end;

@@ -1,8 +1,8 @@
 #include "voketag/logging.h"
 
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -46,7 +46,8 @@ class JsonFormatter final : public spdlog::formatter {
 void set_default_logger(bool json, bool colour) {
   std::shared_ptr<spdlog::logger> logger;
   if (json) {
-    logger = std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    logger =
+        std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_formatter(std::make_unique<JsonFormatter>());
   } else {
     const auto mode = colour ? spdlog::color_mode::automatic : spdlog::color_mode::never;
@@ -59,7 +60,9 @@ void set_default_logger(bool json, bool colour) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-bool colour_wanted() { return std::getenv("NO_COLOR") == nullptr; }
+bool colour_wanted() {
+  return std::getenv("NO_COLOR") == nullptr;
+}
 
 }  // namespace
 

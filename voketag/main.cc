@@ -9,8 +9,8 @@ int main(int argument_count, char** arguments) {
   std::ios::sync_with_stdio(false);
   Terminal terminal(std::cout, std::cerr, TerminalTraits::detect());
   Session session(terminal, process_environment());
-  const ExitCode code =
-      run_command_line(session, std::vector<std::string>(arguments + 1, arguments + argument_count));
+  const ExitCode code = run_command_line(
+      session, std::vector<std::string>(arguments + 1, arguments + argument_count));
   std::cout.flush();
   return static_cast<int>(code);
 }

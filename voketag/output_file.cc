@@ -84,7 +84,8 @@ events::Status OutputFile::flush() {
 
 events::Status OutputFile::commit() {
   if (auto flushed = flush(); !flushed) return flushed;
-  if (fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS) return tl::unexpected(trouble("write"));
+  if (fsync(descriptor_) != 0 && errno != EINVAL && errno != EROFS)
+    return tl::unexpected(trouble("write"));
   if (!temporary_.empty() && std::rename(temporary_.c_str(), path_.c_str()) != 0) {
     return tl::unexpected(trouble("name"));
   }

@@ -12,9 +12,9 @@ events::Result<ProductFormat> parse_product_format(std::string_view name) {
   if (name == "urls") return ProductFormat::kUrls;
   const std::array<std::string, 3> names = {"csv", "jsonl", "urls"};
   const auto meant = nearest_name(name, names);
-  return events::fail(events::Errc::kInvalid,
-                      "--format must be csv, jsonl or urls, not '" + std::string(name) + "'" +
-                          (meant ? "; did you mean " + *meant + "?" : ""));
+  return events::fail(events::Errc::kInvalid, "--format must be csv, jsonl or urls, not '" +
+                                                  std::string(name) + "'" +
+                                                  (meant ? "; did you mean " + *meant + "?" : ""));
 }
 
 std::string product_header(ProductFormat format) {
@@ -29,7 +29,9 @@ void append_product(std::string& text, ProductFormat format, const ProductLine& 
     text += product.token;
   };
   switch (format) {
-    case ProductFormat::kUrls: append_url(); break;
+    case ProductFormat::kUrls:
+      append_url();
+      break;
     case ProductFormat::kCsv:
       text += product.product_id;
       text += ',';

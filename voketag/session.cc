@@ -38,7 +38,8 @@ void Session::print(const JsonText& json_value) {
 }
 
 void Session::warn(const std::string& message) {
-  terminal_.error() << terminal_.error_paint()(Style::kYellow, "warning:") << ' ' << message << '\n';
+  terminal_.error() << terminal_.error_paint()(Style::kYellow, "warning:") << ' ' << message
+                    << '\n';
 }
 
 }  // namespace voketag::cli

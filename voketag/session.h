@@ -22,7 +22,8 @@ class Session {
 
   Terminal& terminal() { return terminal_; }
 
-  // Read at the first call; warnings go to standard error, once. Stays valid as long as the session.
+  // Read at the first call; warnings go to standard error, once. Stays valid as long as the
+  // session.
   events::Result<const Configuration*> configuration();
 
   // Says on standard error what went wrong (and as JSON on standard output, if asked to write JSON)
@@ -37,6 +38,7 @@ class Session {
 
   std::optional<std::filesystem::path> configuration_file;  // --config
   bool json = false;                                        // --json
+  bool verbose = false;                                     // --verbose
   // What the parsed command line asks for.
   std::function<ExitCode()> action;
 

@@ -34,7 +34,9 @@ std::string decimal(double number, int digits, const char* unit) {
   return text.data();
 }
 
-std::string padding(std::size_t columns) { return std::string(columns, ' '); }
+std::string padding(std::size_t columns) {
+  return std::string(columns, ' ');
+}
 
 }  // namespace
 
@@ -42,12 +44,24 @@ std::string Paint::operator()(Style style, std::string_view text) const {
   if (!enabled_) return std::string(text);
   const char* code = "0";
   switch (style) {
-    case Style::kBold: code = "1"; break;
-    case Style::kDim: code = "2"; break;
-    case Style::kGreen: code = "32"; break;
-    case Style::kYellow: code = "33"; break;
-    case Style::kRed: code = "31"; break;
-    case Style::kCyan: code = "36"; break;
+    case Style::kBold:
+      code = "1";
+      break;
+    case Style::kDim:
+      code = "2";
+      break;
+    case Style::kGreen:
+      code = "32";
+      break;
+    case Style::kYellow:
+      code = "33";
+      break;
+    case Style::kRed:
+      code = "31";
+      break;
+    case Style::kCyan:
+      code = "36";
+      break;
   }
   return "\033[" + std::string(code) + "m" + std::string(text) + "\033[0m";
 }
@@ -70,7 +84,9 @@ TerminalTraits TerminalTraits::detect() {
 
 // ---- live lines
 
-LiveLines::~LiveLines() { keep(); }
+LiveLines::~LiveLines() {
+  keep();
+}
 
 void LiveLines::rewind() {
   if (drawn_ > 0) terminal_.error() << "\033[" << drawn_ << "A\r\033[J";
@@ -84,7 +100,9 @@ void LiveLines::draw(const std::vector<std::string>& lines) {
   drawn_ = lines.size();
 }
 
-void LiveLines::keep() { drawn_ = 0; }
+void LiveLines::keep() {
+  drawn_ = 0;
+}
 
 void LiveLines::clear() {
   rewind();

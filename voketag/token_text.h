@@ -16,7 +16,8 @@ events::Result<processors::Token> token_of(std::string_view token_or_url);
 // {base}/r/{token}
 std::string verification_url(std::string_view base, std::string_view token);
 
-// What a product id tells (docs/formats/token.md): when its batch was requested, and its batch's tag.
+// What a product id tells (docs/formats/token.md): when its batch was requested, and its batch's
+// tag.
 struct ProductIdParts {
   events::Timestamp requested_at;
   std::string batch_tag;  // 8 hex digits

@@ -67,9 +67,9 @@ Result<std::optional<BatchRow>> find_batch(postgres::Connection& connection,
                                            const events::Uuid& batch_id) {
   const std::string id = batch_id.to_string();
   const std::array<postgres::Parameter, 1> parameters{id};
-  auto rows = views_result(connection.query("SELECT " + std::string(kBatchColumns) +
-                                                " FROM voketag.batches b WHERE batch_id = $1::uuid",
-                                            parameters));
+  auto rows = views_result(connection.query(
+      "SELECT " + std::string(kBatchColumns) + " FROM voketag.batches b WHERE batch_id = $1::uuid",
+      parameters));
   if (!rows) return tl::unexpected(rows.error());
   if (rows->count() == 0) return std::nullopt;
   return read_batch(*rows, 0);
@@ -81,13 +81,13 @@ Result<std::vector<BatchRow>> list_batches(postgres::Connection& connection,
   const std::array<postgres::Parameter, 3> parameters{
       filter.status ? postgres::Parameter(*filter.status) : std::nullopt,
       filter.tenant ? postgres::Parameter(*filter.tenant) : std::nullopt, limit};
-  auto rows = views_result(connection.query(
-      "SELECT " + std::string(kBatchColumns) +
-          " FROM voketag.batches b"
-          " WHERE ($1::text IS NULL OR status = $1::voketag.batch_status)"
-          " AND ($2::text IS NULL OR tenant = $2)"
-          " ORDER BY requested_at DESC NULLS LAST LIMIT $3::bigint",
-      parameters));
+  auto rows = views_result(
+      connection.query("SELECT " + std::string(kBatchColumns) +
+                           " FROM voketag.batches b"
+                           " WHERE ($1::text IS NULL OR status = $1::voketag.batch_status)"
+                           " AND ($2::text IS NULL OR tenant = $2)"
+                           " ORDER BY requested_at DESC NULLS LAST LIMIT $3::bigint",
+                       parameters));
   if (!rows) return tl::unexpected(rows.error());
   std::vector<BatchRow> batches;
   for (int row = 0; row < rows->count(); ++row) batches.push_back(read_batch(*rows, row));

@@ -16,8 +16,9 @@ using events::fail;
 events::Result<events::Uuid> parse_batch_id(const std::string& text) {
   const auto id = events::Uuid::parse(text);
   if (!id) {
-    return fail(Errc::kInvalid, "'" + text + "' is no batch id: a UUID of 36 characters is needed, "
-                                "for example 3f2b8c1e-5d0a-4c1b-9a53-0e6f4b7a2d91");
+    return fail(Errc::kInvalid, "'" + text +
+                                    "' is no batch id: a UUID of 36 characters is needed, "
+                                    "for example 3f2b8c1e-5d0a-4c1b-9a53-0e6f4b7a2d91");
   }
   return *id;
 }
@@ -83,7 +84,6 @@ ExitCode follow_to_end(Session& session, BatchFollower& follower,
 void add_batch(CLI::App& parent, Session& session) {
   CLI::App* batch = parent.add_subcommand("batch", "Request batches of products and look at them");
   batch->require_subcommand(1);
-  batch->fallthrough();
   add_batch_request(*batch, session);
   add_batch_status(*batch, session);
   add_batch_wait(*batch, session);

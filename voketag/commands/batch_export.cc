@@ -58,22 +58,25 @@ class ExportDisplay {
 // serial: that range is read, whatever else the table holds.
 class ProductReader {
  public:
-  ProductReader(postgres::Connection& views, const BatchRow& batch) : views_(views), batch_(batch) {}
+  ProductReader(postgres::Connection& views, const BatchRow& batch)
+      : views_(views), batch_(batch) {}
 
   Status read(const std::function<Status(const ProductLine&)>& take) {
     const auto requested = events::Timestamp::parse(batch_.requested_at);
     if (!requested) {
       return fail(Errc::kNotFound, "batch " + batch_.batch_id +
                                        " is only beginning to appear in the views; wait for it: "
-                                       "voketag batch wait " + batch_.batch_id);
+                                       "voketag batch wait " +
+                                       batch_.batch_id);
     }
     const std::string sql =
         "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;"
         "DECLARE products NO SCROLL CURSOR FOR SELECT product_id::text, serial, token, status::text"
-        " FROM voketag.products WHERE product_id >= '" + first_id_at(requested->ms) +
-        "' AND product_id < '" + first_id_at(requested->ms + 1) + "' AND batch_id = '" +
-        batch_.batch_id + "' ORDER BY product_id";
-    if (auto begun = views_result(views_.execute(sql)); !begun) return tl::unexpected(begun.error());
+        " FROM voketag.products WHERE product_id >= '" +
+        first_id_at(requested->ms) + "' AND product_id < '" + first_id_at(requested->ms + 1) +
+        "' AND batch_id = '" + batch_.batch_id + "' ORDER BY product_id";
+    if (auto begun = views_result(views_.execute(sql)); !begun)
+      return tl::unexpected(begun.error());
     for (;;) {
       auto page =
           views_result(views_.execute(std::string("FETCH ") + kRowsPerFetch + " FROM products"));
@@ -136,11 +139,12 @@ ExitCode export_rows(Session& session, const Options& options, ProductFormat for
     if (!status) return session.report(status.error());
   }
   if (rows != batch.product_count && !options.allow_partial) {
-    return session.report(
-        Errc::kNotFound, "only " + with_thousands(rows) + " of " +
-                             with_thousands(batch.product_count) + " products are in the views (" +
-                             "the batch is " + batch.status + "); wait for it: voketag batch wait " +
-                             batch.batch_id + ". What there is: --allow-partial");
+    return session.report(Errc::kNotFound, "only " + with_thousands(rows) + " of " +
+                                               with_thousands(batch.product_count) +
+                                               " products are in the views (" + "the batch is " +
+                                               batch.status +
+                                               "); wait for it: voketag batch wait " +
+                                               batch.batch_id + ". What there is: --allow-partial");
   }
   if (file) {
     if (auto committed = file->commit(); !committed) return session.report(committed.error());
@@ -173,11 +177,12 @@ ExitCode export_batch(Session& session, const Options& options) {
 }  // namespace
 
 void add_batch_export(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "export",
-      "Write out a batch's products, by rising serial\n"
-      "Reads the views (VOKETAG_POSTGRES), a page at a time. A file appears only when it is complete.\n"
-      "Formats: csv (product_id,serial,token,status,url), jsonl (the same, an object per line), urls.");
+  CLI::App* command = parent.add_subcommand("export",
+                                            "Write out a batch's products, by rising serial\n"
+                                            "Reads the views (VOKETAG_POSTGRES), a page at a time. "
+                                            "A file appears only when it is complete.\n"
+                                            "Formats: csv (product_id,serial,token,status,url), "
+                                            "jsonl (the same, an object per line), urls.");
   auto options = std::make_shared<Options>();
   command->add_option("ID", options->batch_id, "The batch's id")->required();
   command->add_option("--format", options->format, "csv, jsonl or urls; default csv")

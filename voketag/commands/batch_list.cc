@@ -48,8 +48,13 @@ void print_table(Session& session, const std::vector<BatchRow>& batches) {
     session.terminal().output() << "No batches.\n";
     return;
   }
-  TextTable table({{"BATCH"}, {"STATUS"}, {"PRODUCTS", TextTable::Align::kRight}, {"TENANT"},
-                   {"NAME"}, {"REQUESTED"}, {"NETWORK"}});
+  TextTable table({{"BATCH"},
+                   {"STATUS"},
+                   {"PRODUCTS", TextTable::Align::kRight},
+                   {"TENANT"},
+                   {"NAME"},
+                   {"REQUESTED"},
+                   {"NETWORK"}});
   for (const BatchRow& batch : batches) {
     table.add({batch.batch_id, paint(style_of(batch.status), batch.status),
                with_thousands(batch.product_count), shortened(escaped(batch.tenant), 20),
@@ -59,8 +64,8 @@ void print_table(Session& session, const std::vector<BatchRow>& batches) {
 }
 
 ExitCode list(Session& session, const BatchFilter& filter) {
-  constexpr std::array<std::string_view, 6> kStatuses = {
-      "requested", "generating", "anchoring", "anchor_failed", "completed", "failed"};
+  constexpr std::array<std::string_view, 6> kStatuses = {"requested",     "generating", "anchoring",
+                                                         "anchor_failed", "completed",  "failed"};
   if (filter.status &&
       std::find(kStatuses.begin(), kStatuses.end(), *filter.status) == kStatuses.end()) {
     return session.report(events::Errc::kInvalid,

@@ -8,6 +8,7 @@
 #include "events/codec.h"
 #include "events/envelope.h"
 #include "events/events.h"
+#include "processors/batches/batch_content.h"
 #include "processors/ingress/request_rules.h"
 #include "runtime/clock.h"
 #include "voketag/commands/batch.h"
@@ -121,6 +122,29 @@ events::OutputRecord record_of(const events::BatchRequested& request) {
   return record;
 }
 
+// A batch of this id that was accepted earlier: the same content is the same batch, other content
+// would become a dead letter, and waiting for it would tell of the other batch.
+events::Status check_against(const events::BatchAccepted& earlier,
+                             const events::BatchRequested& request) {
+  events::BatchAccepted now = earlier;
+  now.product_count = request.product_count;
+  now.tenant = request.tenant.value_or("default");
+  now.first_serial = request.first_serial.value_or(1);
+  now.sku = request.sku;
+  now.gtin = request.gtin;
+  now.lot = request.lot;
+  now.name = request.name;
+  now.metadata = request.metadata;
+  now.callback_url = request.callback_url;
+  const auto before = processors::BatchContent::of(earlier);
+  const auto after = processors::BatchContent::of(now);
+  if (after.same_as(before)) return {};
+  return fail(Errc::kConflict, "batch " + request.batch_id.to_string() +
+                                   " was requested before with another " +
+                                   after.differing_fields(before) +
+                                   "; that request stands. Request this one under a new id");
+}
+
 ExitCode send(Session& session, kafka::KafkaLog& log, const events::BatchRequested& request) {
   auto producer = log.open_plain_producer();
   if (!producer) return session.report(producer.error());
@@ -169,10 +193,15 @@ ExitCode request_batch(Session& session, const Options& options) {
     return sent;
   }
   // A batch that was requested before under the same id has told its story already.
-  auto follower = options.batch_id.empty()
-                      ? BatchFollower::before_request(**log, request->batch_id)
-                      : BatchFollower::find(**log, request->batch_id);
+  auto follower = options.batch_id.empty() ? BatchFollower::before_request(**log, request->batch_id)
+                                           : BatchFollower::find(**log, request->batch_id);
   if (!follower) return session.report(follower.error());
+  if (const auto caught_up = follower->catch_up(); !caught_up) {
+    return session.report(caught_up.error());
+  }
+  if (const auto& earlier = follower->progress().accepted()) {
+    if (auto same = check_against(*earlier, *request); !same) return session.report(same.error());
+  }
   if (const ExitCode sent = send(session, **log, *request); sent != ExitCode::kYes) return sent;
   if (!session.json) {
     session.terminal().error() << "Batch " << request->batch_id.to_string() << ", "
@@ -184,17 +213,19 @@ ExitCode request_batch(Session& session, const Options& options) {
 }  // namespace
 
 void add_batch_request(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "request",
-      "Request a batch of products\n"
-      "Writes one batch-requested event, as any producer may. The same id with the same content again\n"
-      "is the same batch; with other content it is refused.");
+  CLI::App* command = parent.add_subcommand("request",
+                                            "Request a batch of products\n"
+                                            "Writes one batch-requested event, as any producer "
+                                            "may. The same id with the same content again\n"
+                                            "is the same batch; with other content it is refused.");
   auto options = std::make_shared<Options>();
   const auto text = [&](const char* name, std::optional<std::string>& value, const char* meaning,
                         const char* type) {
     command->add_option(name, value, meaning)->type_name(type);
   };
-  command->add_option("-n,--count", options->count, "How many products, up to 10,000,000; default 1000")
+  command
+      ->add_option("-n,--count", options->count,
+                   "How many products, up to 10,000,000; default 1000")
       ->type_name("N");
   command->add_option("--batch-id", options->batch_id, "The batch's id; default: a new random one")
       ->type_name("UUID");
@@ -206,7 +237,9 @@ void add_batch_request(CLI::App& parent, Session& session) {
   text("--metadata", options->metadata, "Data of your own: a JSON object, or a file that holds one",
        "JSON|FILE");
   text("--callback-url", options->callback_url, "Where to announce completion", "URL");
-  command->add_option("--first-serial", options->first_serial, "Serial of the first product; default 1")
+  command
+      ->add_option("--first-serial", options->first_serial,
+                   "Serial of the first product; default 1")
       ->type_name("N");
   command->add_flag("--wait", options->wait, "Follow the batch to its end");
   command->add_option("--timeout", options->timeout, "Wait, but no longer than this: 30s, 5m, 2h")

@@ -44,7 +44,8 @@ ExitCode wait(Session& session, const Options& options) {
   std::optional<std::int64_t> timeout_ms;
   if (!options.timeout.empty()) {
     const auto parsed = parse_duration_ms(options.timeout);
-    if (!parsed) return session.report(events::Errc::kInvalid, "--timeout: " + parsed.error().message);
+    if (!parsed)
+      return session.report(events::Errc::kInvalid, "--timeout: " + parsed.error().message);
     timeout_ms = *parsed;
   }
   return with_follower(session, options, [&](BatchFollower& follower) {
@@ -55,28 +56,29 @@ ExitCode wait(Session& session, const Options& options) {
 }  // namespace
 
 void add_batch_status(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "status",
-      "Say where a batch is\n"
-      "Asks Kafka, the truth itself; needs no database. Exit code 0: on its way or completed; 1: failed,\n"
-      "refused, or not known.");
+  CLI::App* command = parent.add_subcommand("status",
+                                            "Say where a batch is\n"
+                                            "Asks Kafka, the truth itself; needs no database. Exit "
+                                            "code 0: on its way or completed; 1: failed,\n"
+                                            "refused, or not known.");
   auto options = std::make_shared<Options>();
   command->add_option("ID", options->batch_id, "The batch's id")->required();
   add_json_flag(*command, session);
-  examples(*command,
-           "  voketag batch status 3f2b8c1e-5d0a-4c1b-9a53-0e6f4b7a2d91\n"
-           "  voketag batch status 3f2b8c1e-5d0a-4c1b-9a53-0e6f4b7a2d91 --json | jq -r .merkle_root");
+  examples(
+      *command,
+      "  voketag batch status 3f2b8c1e-5d0a-4c1b-9a53-0e6f4b7a2d91\n"
+      "  voketag batch status 3f2b8c1e-5d0a-4c1b-9a53-0e6f4b7a2d91 --json | jq -r .merkle_root");
   command->callback([&session, options] {
     session.action = [&session, options] { return status(session, *options); };
   });
 }
 
 void add_batch_wait(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "wait",
-      "Follow a batch to its end\n"
-      "Shows how it comes on, from Kafka's topics alone. Exit code 0: completed; 1: failed or refused;\n"
-      "4: not within --timeout.");
+  CLI::App* command = parent.add_subcommand("wait",
+                                            "Follow a batch to its end\n"
+                                            "Shows how it comes on, from Kafka's topics alone. "
+                                            "Exit code 0: completed; 1: failed or refused;\n"
+                                            "4: not within --timeout.");
   auto options = std::make_shared<Options>();
   command->add_option("ID", options->batch_id, "The batch's id")->required();
   command->add_option("--timeout", options->timeout, "Give up after this time: 30s, 5m, 2h")

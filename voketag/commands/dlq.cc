@@ -20,7 +20,9 @@ void write_bytes(JsonText& json, const std::string& name, const std::optional<st
 
 }  // namespace
 
-events::Timestamp wall_clock_now() { return runtime::SystemClock().now(); }
+events::Timestamp wall_clock_now() {
+  return runtime::SystemClock().now();
+}
 
 events::Result<events::Timestamp> parse_moment(const std::string& text) {
   if (const auto moment = events::Timestamp::parse(text)) return *moment;
@@ -29,8 +31,9 @@ events::Result<events::Timestamp> parse_moment(const std::string& text) {
     return events::Timestamp{wall_clock_now().ms - *ago};
   }
   return events::fail(events::Errc::kInvalid,
-                      "'" + text + "' is no time; for example 2026-11-22T14:00:00Z, 2026-11-22, or "
-                      "how long ago: 90m, 2h");
+                      "'" + text +
+                          "' is no time; for example 2026-11-22T14:00:00Z, 2026-11-22, or "
+                          "how long ago: 90m, 2h");
 }
 
 events::Result<DeadLetterFilter> DeadLetterFilterOptions::parse() const {
@@ -91,7 +94,6 @@ void write_json(JsonText& json, const DeadLetter& letter, bool with_bytes) {
 void add_dlq(CLI::App& parent, Session& session) {
   CLI::App* dlq = parent.add_subcommand("dlq", "Look at records that were refused, and retry them");
   dlq->require_subcommand(1);
-  dlq->fallthrough();
   add_dlq_list(*dlq, session);
   add_dlq_show(*dlq, session);
   add_dlq_retry(*dlq, session);

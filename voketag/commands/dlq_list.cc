@@ -46,8 +46,8 @@ void print_table(Session& session, const Youngest& letters) {
     terminal.output() << "No dead letters.\n";
     return;
   }
-  TextTable table({{"ID", TextTable::Align::kRight}, {"AT"}, {"REASON"}, {"REFUSED BY"}, {"FROM"},
-                   {"DETAIL"}});
+  TextTable table(
+      {{"ID", TextTable::Align::kRight}, {"AT"}, {"REASON"}, {"REFUSED BY"}, {"FROM"}, {"DETAIL"}});
   const int room = terminal.traits().output_is_terminal ? terminal.traits().width - 100 : 200;
   const auto detail_columns = static_cast<std::size_t>(std::max(30, room));
   for (const auto& [ms, letter] : letters.kept()) {
@@ -102,11 +102,11 @@ ExitCode list(Session& session, const Options& options) {
 }  // namespace
 
 void add_dlq_list(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "list",
-      "List dead letters, the youngest last\n"
-      "A record that cannot be taken goes to the topic dead-letters with its bytes, the reason, and\n"
-      "where it came from; its neighbours go on.");
+  CLI::App* command = parent.add_subcommand("list",
+                                            "List dead letters, the youngest last\n"
+                                            "A record that cannot be taken goes to the topic "
+                                            "dead-letters with its bytes, the reason, and\n"
+                                            "where it came from; its neighbours go on.");
   auto options = std::make_shared<Options>();
   add_filter_options(*command, options->filter);
   command->add_option("--limit", options->limit, "How many of the youngest; default 20")

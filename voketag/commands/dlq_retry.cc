@@ -35,9 +35,10 @@ std::string default_actor() {
 
 events::Status check(const Options& options) {
   if (options.ids.empty() && !options.filter.any() && !options.all) {
-    return events::fail(Errc::kInvalid,
-                        "which dead letters? Name them (3/120 4/17), filter them (--reason malformed "
-                        "--since 2h), or say --all");
+    return events::fail(
+        Errc::kInvalid,
+        "which dead letters? Name them (3/120 4/17), filter them (--reason malformed "
+        "--since 2h), or say --all");
   }
   if (!options.ids.empty() && (options.filter.any() || options.all)) {
     return events::fail(Errc::kInvalid, "name dead letters, or filter them; not both");
@@ -159,20 +160,23 @@ void add_dlq_retry(CLI::App& parent, Session& session) {
       "retry",
       "Send dead letters again to where they came from\n"
       "With their own key, value and headers, and headers that say who sent them again and why\n"
-      "(retry_of, retry_by, retry_reason, retry_at). Without --yes it only says what it would do. The\n"
+      "(retry_of, retry_by, retry_reason, retry_at). Without --yes it only says what it would do. "
+      "The\n"
       "dead letter stays where it is: the topic is a record of what happened.");
   auto options = std::make_shared<Options>();
   command->add_option("ID", options->ids, "partition/offset, as `voketag dlq list` shows it");
   add_filter_options(*command, options->filter);
   command->add_flag("--all", options->all, "All that there are");
   command->add_flag("--yes", options->yes, "Do it");
-  command->add_option("--why", options->why, "The reason, kept with the records")->type_name("TEXT");
+  command->add_option("--why", options->why, "The reason, kept with the records")
+      ->type_name("TEXT");
   command->add_option("--who", options->who, "Who does it; default: user@host")->type_name("NAME");
   add_json_flag(*command, session);
-  examples(*command,
-           "  voketag dlq retry 3/120\n"
-           "  voketag dlq retry 3/120 4/17 --yes --why 'token key 2 was missing'\n"
-           "  voketag dlq retry --reason unknown_key --since 2h --yes --why 'token key 2 was missing'");
+  examples(
+      *command,
+      "  voketag dlq retry 3/120\n"
+      "  voketag dlq retry 3/120 4/17 --yes --why 'token key 2 was missing'\n"
+      "  voketag dlq retry --reason unknown_key --since 2h --yes --why 'token key 2 was missing'");
   command->callback([&session, options] {
     session.action = [&session, options] { return retry(session, *options); };
   });

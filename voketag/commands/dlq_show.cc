@@ -25,7 +25,8 @@ void print_text(Session& session, const DeadLetter& letter) {
     name.resize(std::max<std::size_t>(name.size() + 1, 12), ' ');
     out << "  " << paint(Style::kDim, name) << value << '\n';
   };
-  out << "Dead letter " << letter.id() << ": " << paint(Style::kYellow, escaped(letter.reason)) << '\n';
+  out << "Dead letter " << letter.id() << ": " << paint(Style::kYellow, escaped(letter.reason))
+      << '\n';
   line("detail", escaped(letter.detail));
   line("refused by", escaped(letter.processor) + ", " + letter.at.to_string());
   line("from", "topic " + escaped(letter.topic) + ", partition " +
@@ -61,8 +62,8 @@ ExitCode show(Session& session, const Options& options) {
     if (session.terminal().traits().output_is_terminal) {
       return session.report(events::Errc::kInvalid,
                             "--raw writes a stranger's bytes, which a terminal would obey; send "
-                            "them to a file or a pipe: voketag dlq show " + letter->id() +
-                                " --raw > bytes");
+                            "them to a file or a pipe: voketag dlq show " +
+                                letter->id() + " --raw > bytes");
     }
     session.terminal().output() << letter->value.value_or("");
   } else if (session.json) {
@@ -83,7 +84,8 @@ void add_dlq_show(CLI::App& parent, Session& session) {
       "Show one dead letter: why, from where, and its bytes\n"
       "Bytes that are no text are shown as \\xNN, so nothing in them reaches the terminal.");
   auto options = std::make_shared<Options>();
-  command->add_option("ID", options->id, "partition/offset, as `voketag dlq list` shows it")->required();
+  command->add_option("ID", options->id, "partition/offset, as `voketag dlq list` shows it")
+      ->required();
   command->add_flag("--raw", options->raw, "Write the value's bytes as they are, and nothing else");
   add_json_flag(*command, session);
   examples(*command,

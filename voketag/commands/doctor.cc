@@ -1,8 +1,11 @@
-#include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <fstream>
+#include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
 
 #include "connectors/postgres/migrations.h"
@@ -11,12 +14,16 @@
 #include "voketag/commands/command.h"
 #include "voketag/commands/commands.h"
 #include "voketag/kafka_access.h"
+#include "voketag/projections.h"
 #include "voketag/views.h"
 
 namespace voketag::cli {
 namespace {
 
 constexpr std::uintmax_t kFreeBytesMin = std::uintmax_t{2} << 30U;
+
+// A view that is so far behind is noticed by its readers.
+constexpr std::int64_t kLagRecordsMax = 10'000;
 
 enum class Health { kGood, kWarning, kBad };
 
@@ -29,9 +36,12 @@ struct Finding {
 
 std::string_view to_string(Health health) {
   switch (health) {
-    case Health::kGood: return "ok";
-    case Health::kWarning: return "warn";
-    case Health::kBad: return "fail";
+    case Health::kGood:
+      return "ok";
+    case Health::kWarning:
+      return "warn";
+    case Health::kBad:
+      return "fail";
   }
   return "fail";
 }
@@ -46,6 +56,7 @@ class Examination {
     examine_keys();
     examine_kafka();
     examine_postgres();
+    examine_lag();
     examine_state_directory();
     return std::move(findings_);
   }
@@ -66,12 +77,13 @@ class Examination {
       warning("configuration", text, "docs/configuration.md lists what can be set");
     }
     if (configuration_.warnings().empty()) {
-      good("configuration", "instance " + configuration_.instance + ", topics " +
-                                configuration_.topic_prefix + "*");
+      good("configuration",
+           "instance " + configuration_.instance + ", topics " + configuration_.topic_prefix + "*");
     }
     if (configuration_.verification_url_base == "https://verify.example") {
-      warning("verification URL", "VERIFICATION_URL_BASE is not set: URLs begin with a placeholder",
-              "Set it before anything is printed: VERIFICATION_URL_BASE=https://verify.brand.example");
+      warning(
+          "verification URL", "VERIFICATION_URL_BASE is not set: URLs begin with a placeholder",
+          "Set it before anything is printed: VERIFICATION_URL_BASE=https://verify.brand.example");
     }
     warning("blockchain", "mock: anchors are simulated and prove no point in time",
             "This version knows the mock chain only; use it for development and tests");
@@ -96,12 +108,12 @@ class Examination {
       bad("kafka", options.error().message, "docs/configuration.md, Kafka");
       return;
     }
-    auto log = kafka::KafkaLog::open(*std::move(options));
-    if (!log) {
-      bad("kafka", log.error().message, "docs/configuration.md, Kafka");
+    auto opened = kafka::KafkaLog::open(*std::move(options));
+    if (!opened) {
+      bad("kafka", opened.error().message, "docs/configuration.md, Kafka");
       return;
     }
-    const auto brokers = (*log)->topics().brokers();
+    const auto brokers = (*opened)->topics().brokers();
     if (!brokers) {
       bad("kafka", brokers.error().message,
           "Is it up, and is VOKETAG_KAFKA its address? A development stack: ./dev run");
@@ -110,11 +122,13 @@ class Examination {
     good("kafka", *configuration_.kafka() + " answers; " + std::to_string(*brokers) +
                       (*brokers == 1 ? " broker" : " brokers"));
     if (*brokers < 3) {
-      warning("kafka replication", "with fewer than three brokers, losing one loses service or data",
+      warning("kafka replication",
+              "with fewer than three brokers, losing one loses service or data",
               "For production: three brokers or more");
     }
-    examine_topics(**log);
-    examine_transactions(**log);
+    log_ = *std::move(opened);
+    examine_topics(*log_);
+    examine_transactions(*log_);
   }
 
   void examine_topics(kafka::KafkaLog& log) {
@@ -139,10 +153,12 @@ class Examination {
       }
     }
     if (missing > 0) {
-      bad("topics", std::to_string(missing) + " of " + std::to_string(reports->size()) + " are missing",
+      bad("topics",
+          std::to_string(missing) + " of " + std::to_string(reports->size()) + " are missing",
           "voketag topics create (or start voketag run, which does it)");
       return;
     }
+    topics_are_there_ = true;
     if (sound) good("topics", std::to_string(reports->size()) + " topics as they should be");
     examine_dead_letters(log);
   }
@@ -189,13 +205,71 @@ class Examination {
     if (!schema) {
       bad("views", schema.error().message, "voketag migrate");
     } else if (*schema < newest) {
-      bad("views", "the schema is at version " + std::to_string(*schema) + " of " +
-                       std::to_string(newest), "voketag migrate");
+      bad("views",
+          "the schema is at version " + std::to_string(*schema) + " of " + std::to_string(newest),
+          "voketag migrate");
     } else if (*schema > newest) {
       bad("views", "the schema is newer than this program", "Use a newer voketag");
     } else {
       good("views", "the schema is at version " + std::to_string(*schema));
+      views_.emplace(*std::move(connection));
     }
+  }
+
+  // How many records each projection has still to read, all partitions together.
+  void examine_lag() {
+    if (!topics_are_there_ || !views_) return;
+    std::string all;
+    std::int64_t largest = 0;
+    for (const auto& projection : all_projections()) {
+      const auto lag = lag_of(*projection);
+      if (!lag) {
+        warning("views' lag", lag.error().message, "voketag doctor, again");
+        return;
+      }
+      all +=
+          (all.empty() ? "" : ", ") + std::string(projection->name()) + " " + with_thousands(*lag);
+      largest = std::max(largest, *lag);
+    }
+    if (largest < kLagRecordsMax) {
+      good("views' lag", "records to read: " + all);
+    } else {
+      warning("views' lag", "records to read: " + all,
+              "Is voketag run up, with the role projections? Its log says what holds it up");
+    }
+  }
+
+  events::Result<std::int64_t> lag_of(const processors::Projection& projection) {
+    std::vector<runtime::TopicPartition> partitions;
+    for (const std::string_view topic : projection.inputs()) {
+      for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
+        partitions.push_back({std::string(topic), partition});
+      }
+    }
+    const auto marks = log_->watermarks(partitions, runtime::Isolation::kReadCommitted);
+    if (!marks) return tl::unexpected(marks.error());
+    const std::string name(projection.name());
+    const std::array<postgres::Parameter, 1> parameters{name};
+    const auto rows = views_result(
+        views_->query("SELECT topic, partition, next_offset FROM voketag.projection_positions p"
+                      " WHERE projection = $1 AND generation = (SELECT max(generation)"
+                      " FROM voketag.projection_positions WHERE projection = $1)",
+                      parameters));
+    if (!rows) return tl::unexpected(rows.error());
+    std::map<runtime::TopicPartition, std::int64_t> next;
+    for (int row = 0; row < rows->count(); ++row) {
+      const runtime::TopicPartition partition{std::string(rows->text(row, 0)),
+                                              static_cast<std::int32_t>(rows->int64(row, 1))};
+      next[partition] = rows->int64(row, 2);
+    }
+    std::int64_t lag = 0;
+    for (std::size_t i = 0; i < partitions.size(); ++i) {
+      const auto [low, high] = (*marks)[i];
+      const std::int64_t left = high - std::max(low, next[partitions[i]]);
+      // The end of a transaction takes an offset, too; it is not a record to be read.
+      if (left > 1) lag += left;
+    }
+    return lag;
   }
 
   void examine_state_directory() {
@@ -212,7 +286,8 @@ class Examination {
     }
     const auto space = std::filesystem::space(directory, trouble);
     if (!trouble && space.available < kFreeBytesMin) {
-      warning("state directory", directory.string() + " has " + bytes_text(space.available) + " free",
+      warning("state directory",
+              directory.string() + " has " + bytes_text(space.available) + " free",
               "Free some: without space VokeTag stops (and goes on when there is some)");
       return;
     }
@@ -221,6 +296,10 @@ class Examination {
 
   const Configuration& configuration_;
   std::vector<Finding> findings_;
+  // What answered, for what comes after.
+  std::unique_ptr<kafka::KafkaLog> log_;
+  bool topics_are_there_ = false;
+  std::optional<postgres::Connection> views_;
 };
 
 void print_text(Session& session, const std::vector<Finding>& findings) {
@@ -234,7 +313,8 @@ void print_text(Session& session, const std::vector<Finding>& findings) {
     if (finding.health == Health::kBad) style = Style::kRed;
     std::string subject = finding.subject;
     subject.resize(std::max<std::size_t>(subject.size(), 18), ' ');
-    out << paint(style, label) << "  " << paint(Style::kBold, subject) << "  " << finding.detail << '\n';
+    out << paint(style, label) << "  " << paint(Style::kBold, subject) << "  " << finding.detail
+        << '\n';
     if (!finding.cure.empty()) {
       out << std::string(26, ' ') << paint(Style::kDim, "-> " + finding.cure) << '\n';
     }
@@ -259,9 +339,9 @@ ExitCode examine(Session& session) {
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   const auto findings = Examination(**configuration).run();
-  const auto failures =
-      std::count_if(findings.begin(), findings.end(),
-                    [](const Finding& finding) { return finding.health == Health::kBad; });
+  const auto failures = std::count_if(findings.begin(), findings.end(), [](const Finding& finding) {
+    return finding.health == Health::kBad;
+  });
   if (session.json) {
     print_json(session, findings, failures == 0);
   } else {
@@ -280,8 +360,10 @@ void add_doctor(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "doctor",
       "Check that everything is in place, and say what to do where it is not\n"
-      "Configuration, token keys, Kafka, topics, transactions, PostgreSQL, views, state directory.\n"
-      "Changes nothing there. Exit code 0: ready; 1: something fails; 2: the configuration cannot be read.");
+      "Configuration, token keys, Kafka, topics, transactions, PostgreSQL, views, state "
+      "directory.\n"
+      "Changes nothing there. Exit code 0: ready; 1: something fails; 2: the configuration cannot "
+      "be read.");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag doctor\n"

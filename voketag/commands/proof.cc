@@ -6,10 +6,9 @@
 namespace voketag::cli {
 
 void add_proof(CLI::App& parent, Session& session) {
-  CLI::App* proof =
-      parent.add_subcommand("proof", "Export and verify proofs that a token was in an anchored batch");
+  CLI::App* proof = parent.add_subcommand(
+      "proof", "Export and verify proofs that a token was in an anchored batch");
   proof->require_subcommand(1);
-  proof->fallthrough();
   add_proof_export(*proof, session);
   add_proof_verify(*proof, session);
 }

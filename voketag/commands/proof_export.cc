@@ -72,17 +72,20 @@ void add_proof_export(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "export",
       "Write the proof of one product: from its token to the transaction, in one JSON file\n"
-      "Reads the views (VOKETAG_POSTGRES). The batch must be anchored. Whoever has the file can check\n"
+      "Reads the views (VOKETAG_POSTGRES). The batch must be anchored. Whoever has the file can "
+      "check\n"
       "it alone: voketag proof verify. The format: docs/proof-format.md.");
   auto options = std::make_shared<Options>();
   command->add_option("TOKEN", options->token, "The product's token, or a URL that holds it");
-  command->add_option("--product-id", options->product_id, "The product's id, in place of its token")
+  command
+      ->add_option("--product-id", options->product_id, "The product's id, in place of its token")
       ->type_name("UUID");
   command->add_option("-o,--output", options->output, "Where to write it; default: standard output")
       ->type_name("FILE");
-  examples(*command,
-           "  voketag proof export AQEBj0... -o proof.json\n"
-           "  voketag proof export --product-id 0193a4b2-... | voketag proof verify - --allow-mock");
+  examples(
+      *command,
+      "  voketag proof export AQEBj0... -o proof.json\n"
+      "  voketag proof export --product-id 0193a4b2-... | voketag proof verify - --allow-mock");
   command->callback([&session, options] {
     session.action = [&session, options] { return export_proof(session, *options); };
   });

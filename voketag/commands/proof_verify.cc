@@ -38,9 +38,12 @@ events::Result<std::string> read_bundle(const std::string& path) {
 
 std::string_view to_string(FactState state) {
   switch (state) {
-    case FactState::kHolds: return "holds";
-    case FactState::kFails: return "fails";
-    case FactState::kUnchecked: return "unchecked";
+    case FactState::kHolds:
+      return "holds";
+    case FactState::kFails:
+      return "fails";
+    case FactState::kUnchecked:
+      return "unchecked";
   }
   return "unchecked";
 }
@@ -65,17 +68,28 @@ void print_text(Session& session, const ProofReport& report) {
   for (const Fact& fact : report.facts) {
     std::string mark;
     switch (fact.state) {
-      case FactState::kHolds: mark = paint(Style::kGreen, terminal.tick()); break;
-      case FactState::kFails: mark = paint(Style::kRed, terminal.cross()); break;
-      case FactState::kUnchecked: mark = paint(Style::kYellow, "?"); break;
+      case FactState::kHolds:
+        mark = paint(Style::kGreen, terminal.tick());
+        break;
+      case FactState::kFails:
+        mark = paint(Style::kRed, terminal.cross());
+        break;
+      case FactState::kUnchecked:
+        mark = paint(Style::kYellow, "?");
+        break;
     }
     std::string name = fact.name;
     for (char& c : name) c = c == '_' ? ' ' : c;
     name.resize(20, ' ');
     out << ' ' << mark << ' ' << name << ' ' << fact.detail << '\n';
   }
-  out << (report.verified ? paint(Style::kGreen, "Verified.") : paint(Style::kRed, "NOT verified."))
-      << '\n';
+  if (!report.verified) {
+    out << paint(Style::kRed, "NOT verified.") << '\n';
+  } else if (report.facts.back().state == FactState::kUnchecked) {
+    out << paint(Style::kYellow, "Verified, but for the " + report.facts.back().name + ".") << '\n';
+  } else {
+    out << paint(Style::kGreen, "Verified.") << '\n';
+  }
 }
 
 events::Result<std::optional<processors::TokenKeys>> keys_of(Session& session,
@@ -123,20 +137,23 @@ ExitCode verify(Session& session, const Options& options) {
 }  // namespace
 
 void add_proof_verify(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "verify",
-      "Check a proof: from the token to the transaction\n"
-      "Needs nothing but the file: no Kafka, no database, no network. Says which facts it checked and\n"
-      "which it could not. A proof from the mock chain is verified only with --allow-mock. Exit code 0:\n"
-      "verified; 1: not verified.");
+  CLI::App* command = parent.add_subcommand("verify",
+                                            "Check a proof: from the token to the transaction\n"
+                                            "Needs nothing but the file: no Kafka, no database, no "
+                                            "network. Says which facts it checked and\n"
+                                            "which it could not. A proof from the mock chain is "
+                                            "verified only with --allow-mock. Exit code 0:\n"
+                                            "verified; 1: not verified.");
   auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->file, "The proof bundle; - reads standard input")->required();
+  command->add_option("FILE", options->file, "The proof bundle; - reads standard input")
+      ->required();
   command->add_flag("--allow-mock", options->allow_mock,
                     "Accept the simulated chain, which proves no point in time: for tests");
   command
-      ->add_option("--token-key", options->token_key,
-                   "Also check that this key made the token (id:base64url); others may see it in the "
-                   "process list, so rather use --token-key-file or VOKETAG_TOKEN_KEYS")
+      ->add_option(
+          "--token-key", options->token_key,
+          "Also check that this key made the token (id:base64url); others may see it in the "
+          "process list, so rather use --token-key-file or VOKETAG_TOKEN_KEYS")
       ->type_name("KEY");
   command->add_option("--token-key-file", options->token_key_file, "The same, from a file")
       ->type_name("FILE");

@@ -3,8 +3,12 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <ostream>
+#include <thread>
 
 #include "connectors/postgres/migrations.h"
 #include "connectors/postgres/postgres_view_sink.h"
@@ -14,10 +18,6 @@
 #include "processors/ingress/ingress_processor.h"
 #include "processors/merkle/merkle_processor.h"
 #include "processors/tokens/tokens_processor.h"
-#include "processors/views/anchors_projection.h"
-#include "processors/views/batches_projection.h"
-#include "processors/views/merkle_subtrees_projection.h"
-#include "processors/views/products_projection.h"
 #include "runtime/clock.h"
 #include "runtime/engine.h"
 #include "state/database.h"
@@ -25,6 +25,7 @@
 #include "voketag/commands/commands.h"
 #include "voketag/kafka_access.h"
 #include "voketag/logging.h"
+#include "voketag/projections.h"
 #include "voketag/version.h"
 #include "voketag/views.h"
 
@@ -50,12 +51,30 @@ void catch_signals() {
   signal(SIGPIPE, SIG_IGN);
 }
 
-// glibc gives every thread an arena of its own, each of which keeps what was ever freed in it. A few
-// shared ones cost little contention here, where threads allocate little, and tens of MB less.
+// glibc gives every thread an arena of its own, each of which keeps what was ever freed in it. A
+// few shared ones cost little contention here, where threads allocate little, and tens of MB less.
 void bound_malloc() {
   mallopt(M_ARENA_MAX, 2);
   mallopt(M_TRIM_THRESHOLD, 8 << 20);
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
+}
+
+// What is away may come back: a process that ended each time would only be started again.
+Status patiently(const std::function<Status()>& step) {
+  constexpr auto kPauseMax = std::chrono::milliseconds(8'000);
+  auto pause = std::chrono::milliseconds(500);
+  for (;;) {
+    Status done = step();
+    const bool may_come_back = !done && (done.error().code == events::Errc::kUnavailable ||
+                                         done.error().code == events::Errc::kTimeout);
+    if (!may_come_back || stop_requested) return stop_requested ? Status() : done;
+    spdlog::warn("not ready, trying again: {}", done.error().message);
+    const auto until = std::chrono::steady_clock::now() + pause;
+    while (!stop_requested && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+    pause = std::min(pause * 2, kPauseMax);
+  }
 }
 
 struct RunOptions {
@@ -69,10 +88,13 @@ class Instance {
       : configuration_(configuration), roles_(std::move(roles)) {}
 
   Status prepare() {
-    for (const auto step : {&Instance::read_keys, &Instance::prepare_views, &Instance::prepare_log,
-                            &Instance::open_state}) {
+    for (const auto step : {&Instance::read_keys, &Instance::open_state}) {
       if (Status done = (this->*step)(); !done) return done;
     }
+    for (const auto step : {&Instance::prepare_views, &Instance::prepare_log}) {
+      if (Status done = patiently([&] { return (this->*step)(); }); !done) return done;
+    }
+    if (stop_requested) return {};
     runtime::EngineOptions options;
     options.name_prefix = configuration_.topic_prefix;
     options.instance = configuration_.instance;
@@ -85,6 +107,7 @@ class Instance {
   }
 
   Status run() {
+    if (!engine_) return {};
     Status status = engine_->run(stop_requested);
     engine_.reset();
     if (Status flushed = database_->flush(); status && !flushed) status = flushed;
@@ -129,14 +152,7 @@ class Instance {
     options.block_cache_bytes = static_cast<std::size_t>(configuration_.block_cache_mib) << 20U;
     options.write_buffer_bytes = static_cast<std::size_t>(configuration_.write_buffer_mib) << 20U;
     auto database = state::Database::open(configuration_.state_directory, options);
-    if (!database) {
-      if (database.error().code != events::Errc::kConflict) return tl::unexpected(database.error());
-      return events::fail(events::Errc::kConflict,
-                          "another VokeTag is running on the state directory " +
-                              configuration_.state_directory.string() +
-                              ". Stop it, or give this one its own VOKETAG_STATE_DIR and "
-                              "VOKETAG_INSTANCE. (" + database.error().message + ")");
-    }
+    if (!database) return tl::unexpected(database.error());
     database_ = *std::move(database);
     if (database_->began_anew()) {
       spdlog::warn("the local state was corrupt and has been moved aside; it is being rebuilt");
@@ -196,11 +212,11 @@ class Instance {
   }
 
   void add_projections() {
-    add_projection(std::make_shared<processors::BatchesProjection>(), 1);
-    add_projection(std::make_shared<processors::ProductsProjection>(),
-                   static_cast<int>(configuration_.workers));
-    add_projection(std::make_shared<processors::AnchorsProjection>(), 1);
-    add_projection(std::make_shared<processors::MerkleSubtreesProjection>(), 1);
+    for (auto& projection : all_projections()) {
+      // Only products are many.
+      const bool many = projection->name() == "products";
+      add_projection(std::move(projection), many ? static_cast<int>(configuration_.workers) : 1);
+    }
   }
 
   const Configuration& configuration_;
@@ -224,7 +240,8 @@ ExitCode run(Session& session, const RunOptions& options) {
   std::set<Role> roles = (*configuration)->roles;
   if (!options.roles.empty()) {
     auto parsed = parse_roles(options.roles);
-    if (!parsed) return session.report(events::Errc::kInvalid, "--roles: " + parsed.error().message);
+    if (!parsed)
+      return session.report(events::Errc::kInvalid, "--roles: " + parsed.error().message);
     roles = *std::move(parsed);
   }
   bound_malloc();
@@ -252,8 +269,10 @@ void add_run(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "run",
       "Run VokeTag, until SIGTERM or Ctrl-C\n"
-      "Creates missing topics, brings the views' schema up to date, and works. Several instances share\n"
-      "the work, each with a state directory and a name (VOKETAG_INSTANCE) of its own. A first SIGTERM\n"
+      "Creates missing topics, brings the views' schema up to date, and works. Several instances "
+      "share\n"
+      "the work, each with a state directory and a name (VOKETAG_INSTANCE) of its own. A first "
+      "SIGTERM\n"
       "commits, flushes and leaves; a second ends it at once, which loses nothing either.");
   auto options = std::make_shared<RunOptions>();
   command

@@ -20,6 +20,7 @@ struct Options {
   std::int32_t partition = -1;
   std::string prefix;
   bool keys = false;
+  bool positions = false;
   std::int64_t limit = 100;
 };
 
@@ -76,7 +77,11 @@ void print_json(Session& session, const std::vector<Summary>& summaries) {
         .name("tables")
         .begin_object();
     for (const auto& [name, table] : summary.tables) {
-      json.name(name).begin_object().member("keys", table.keys).member("bytes", table.bytes).end_object();
+      json.name(name)
+          .begin_object()
+          .member("keys", table.keys)
+          .member("bytes", table.bytes)
+          .end_object();
     }
     json.end_object().end_object();
   }
@@ -85,17 +90,31 @@ void print_json(Session& session, const std::vector<Summary>& summaries) {
 
 void print_table(Session& session, const std::vector<Summary>& summaries) {
   using Align = TextTable::Align;
-  TextTable table({{"PROCESSOR"}, {"PARTITION", Align::kRight}, {"TABLE"}, {"KEYS", Align::kRight},
+  TextTable table({{"PROCESSOR"},
+                   {"PARTITION", Align::kRight},
+                   {"TABLE"},
+                   {"KEYS", Align::kRight},
                    {"SIZE", Align::kRight}});
   for (const Summary& summary : summaries) {
     for (const auto& [name, each] : summary.tables) {
       table.add({summary.processor, std::to_string(summary.partition), escaped(name),
-                 with_thousands(each.keys), bytes_text(static_cast<unsigned long long>(each.bytes))});
+                 with_thousands(each.keys),
+                 bytes_text(static_cast<unsigned long long>(each.bytes))});
     }
   }
   if (table.empty()) {
     session.terminal().output() << "The state is empty.\n";
     return;
+  }
+  table.print(session.terminal().output(), session.terminal().output_paint());
+}
+
+// How far each partition's state goes, as the engine wrote it down.
+void print_positions(Session& session, const std::vector<Summary>& summaries) {
+  TextTable table({{"PROCESSOR"}, {"PARTITION", TextTable::Align::kRight}, {"POSITION"}});
+  for (const Summary& summary : summaries) {
+    if (summary.position.empty()) continue;
+    table.add({summary.processor, std::to_string(summary.partition), escaped(summary.position)});
   }
   table.print(session.terminal().output(), session.terminal().output_paint());
 }
@@ -141,6 +160,8 @@ ExitCode inspect(Session& session, const Options& options) {
   if (options.keys) return ExitCode::kYes;
   if (session.json) {
     print_json(session, summaries);
+  } else if (options.positions) {
+    print_positions(session, summaries);
   } else {
     print_table(session, summaries);
   }
@@ -152,20 +173,24 @@ ExitCode inspect(Session& session, const Options& options) {
 void add_state(CLI::App& parent, Session& session) {
   CLI::App* state = parent.add_subcommand("state", "Look into the local state");
   state->require_subcommand(1);
-  state->fallthrough();
-  CLI::App* command = state->add_subcommand(
-      "inspect",
-      "Say what the local state holds, or list its keys\n"
-      "Of a stopped instance: a running one holds its state directory (VOKETAG_STATE_DIR) for itself.");
+  CLI::App* command = state->add_subcommand("inspect",
+                                            "Say what the local state holds, or list its keys\n"
+                                            "Of a stopped instance: a running one holds its state "
+                                            "directory (VOKETAG_STATE_DIR) for itself.");
   auto options = std::make_shared<Options>();
-  command->add_option("--processor", options->processor,
-                      "Only this one: ingress, batches, tokens, merkle, anchoring")
+  command
+      ->add_option("--processor", options->processor,
+                   "Only this one: ingress, batches, tokens, merkle, anchoring")
       ->type_name("NAME");
-  command->add_option("--partition", options->partition, "Only this partition, 0 to 11")->type_name("N");
+  command->add_option("--partition", options->partition, "Only this partition, 0 to 11")
+      ->type_name("N");
   command->add_flag("--keys", options->keys, "List keys and values in place of the summary");
+  command->add_flag("--positions", options->positions,
+                    "Say how far the state of each partition goes, in place of the summary");
   command->add_option("--prefix", options->prefix, "With --keys: only keys that begin so")
       ->type_name("TEXT");
-  command->add_option("--limit", options->limit, "With --keys: how many; default 100")->type_name("N");
+  command->add_option("--limit", options->limit, "With --keys: how many; default 100")
+      ->type_name("N");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag state inspect\n"

@@ -7,7 +7,6 @@ namespace voketag::cli {
 void add_token(CLI::App& parent, Session& session) {
   CLI::App* token = parent.add_subcommand("token", "Check tokens");
   token->require_subcommand(1);
-  token->fallthrough();
   add_token_verify(*token, session);
 }
 

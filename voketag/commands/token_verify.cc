@@ -17,15 +17,18 @@ struct Options {
 
 std::string_view verdict_text(processors::TokenVerdict verdict) {
   switch (verdict) {
-    case processors::TokenVerdict::kAuthentic: return "authentic";
-    case processors::TokenVerdict::kForged: return "forged";
-    case processors::TokenVerdict::kUnknownKey: return "unknown_key";
+    case processors::TokenVerdict::kAuthentic:
+      return "authentic";
+    case processors::TokenVerdict::kForged:
+      return "forged";
+    case processors::TokenVerdict::kUnknownKey:
+      return "unknown_key";
   }
   return "unknown_key";
 }
 
-void print_json(Session& session, const processors::Token& token,
-                processors::TokenVerdict verdict, const std::optional<ProductRow>& product) {
+void print_json(Session& session, const processors::Token& token, processors::TokenVerdict verdict,
+                const std::optional<ProductRow>& product) {
   const ProductIdParts parts = parts_of(token.product_id);
   JsonText json;
   json.begin_object()
@@ -44,19 +47,19 @@ void print_json(Session& session, const processors::Token& token,
   session.print(json.end_object());
 }
 
-void print_text(Session& session, const processors::Token& token,
-                processors::TokenVerdict verdict, const std::optional<ProductRow>& product) {
+void print_text(Session& session, const processors::Token& token, processors::TokenVerdict verdict,
+                const std::optional<ProductRow>& product) {
   Terminal& terminal = session.terminal();
   const Paint paint = terminal.output_paint();
   std::ostream& out = terminal.output();
   switch (verdict) {
     case processors::TokenVerdict::kAuthentic:
-      out << paint(Style::kGreen, std::string(terminal.tick()) + " authentic")
-          << ": made with key " << int{token.key_id} << '\n';
+      out << paint(Style::kGreen, std::string(terminal.tick()) + " authentic") << ": made with key "
+          << int{token.key_id} << '\n';
       break;
     case processors::TokenVerdict::kForged:
-      out << paint(Style::kRed, std::string(terminal.cross()) + " forged")
-          << ": it names key " << int{token.key_id} << ", which did not make it\n";
+      out << paint(Style::kRed, std::string(terminal.cross()) + " forged") << ": it names key "
+          << int{token.key_id} << ", which did not make it\n";
       break;
     case processors::TokenVerdict::kUnknownKey:
       out << paint(Style::kYellow, std::string(terminal.cross()) + " unknown key")
@@ -113,12 +116,13 @@ ExitCode verify(Session& session, const Options& options) {
 }  // namespace
 
 void add_token_verify(CLI::App& parent, Session& session) {
-  CLI::App* command = parent.add_subcommand(
-      "verify",
-      "Check whether a token is authentic\n"
-      "Needs the token keys only (VOKETAG_TOKEN_KEYS). Where VOKETAG_POSTGRES is set, the views tell\n"
-      "batch, serial and status too. Exit code 0: authentic; 1: forged, malformed, or of a key that\n"
-      "is not among ours.");
+  CLI::App* command = parent.add_subcommand("verify",
+                                            "Check whether a token is authentic\n"
+                                            "Needs the token keys only (VOKETAG_TOKEN_KEYS). Where "
+                                            "VOKETAG_POSTGRES is set, the views tell\n"
+                                            "batch, serial and status too. Exit code 0: authentic; "
+                                            "1: forged, malformed, or of a key that\n"
+                                            "is not among ours.");
   auto options = std::make_shared<Options>();
   command->add_option("TOKEN", options->token, "A token of 46 characters, or a URL that holds one")
       ->required();

@@ -32,7 +32,8 @@ void print_json(Session& session, const std::vector<kafka::TopicReport>& reports
 void print_table(Session& session, const std::vector<kafka::TopicReport>& before, bool dry_run) {
   const Paint paint = session.terminal().output_paint();
   using Align = TextTable::Align;
-  TextTable table({{"TOPIC"}, {"PARTITIONS", Align::kRight}, {"REPLICAS", Align::kRight}, {"STATE"}});
+  TextTable table(
+      {{"TOPIC"}, {"PARTITIONS", Align::kRight}, {"REPLICAS", Align::kRight}, {"STATE"}});
   for (const kafka::TopicReport& report : before) {
     const auto count = [&](std::int32_t number) {
       return report.exists ? std::to_string(number) : std::string();
@@ -78,12 +79,12 @@ ExitCode create(Session& session, bool dry_run) {
 void add_topics(CLI::App& parent, Session& session) {
   CLI::App* topics = parent.add_subcommand("topics", "Create Kafka's topics");
   topics->require_subcommand(1);
-  topics->fallthrough();
-  CLI::App* command = topics->add_subcommand(
-      "create",
-      "Create every topic that is missing\n"
-      "Idempotent. Refuses to go on where a topic has another number of partitions than it must have:\n"
-      "its keys would lie elsewhere. `voketag run` does the same at start.");
+  CLI::App* command =
+      topics->add_subcommand("create",
+                             "Create every topic that is missing\n"
+                             "Idempotent. Refuses to go on where a topic has another number of "
+                             "partitions than it must have:\n"
+                             "its keys would lie elsewhere. `voketag run` does the same at start.");
   auto dry_run = std::make_shared<bool>(false);
   command->add_flag("--dry-run", *dry_run, "Say what would be done, and do nothing");
   add_json_flag(*command, session);

@@ -32,7 +32,8 @@ class BundleReader {
  public:
   Result<ProofBundle> read(simdjson::dom::element root) {
     const std::int64_t version = integer(root, "version");
-    if (problem_.empty() && text(root, "format") != kFormat) problem_ = "format is not voketag-proof";
+    if (problem_.empty() && text(root, "format") != kFormat)
+      problem_ = "format is not voketag-proof";
     if (problem_.empty() && version != kFormatVersion) {
       problem_ = "it has version " + std::to_string(version) + "; this program knows version 1";
     }
@@ -149,11 +150,13 @@ Result<ProofBundle> decode_bundle(std::string_view json) {
                                                                 : "its JSON is no object"));
   }
   auto bundle = BundleReader().read(root);
-  if (!bundle) return fail(Errc::kInvalid, "the file is not a proof bundle: " + bundle.error().message);
+  if (!bundle)
+    return fail(Errc::kInvalid, "the file is not a proof bundle: " + bundle.error().message);
   if (encode_bundle(*bundle) != json) {
-    return fail(Errc::kInvalid,
-                "the file holds a proof bundle, but not spelt as one must be (RFC 8785 and one line "
-                "end), so parts of it would go unchecked. If it was only reformatted: jq -cS . FILE");
+    return fail(
+        Errc::kInvalid,
+        "the file holds a proof bundle, but not spelt as one must be (RFC 8785 and one line "
+        "end), so parts of it would go unchecked. If it was only reformatted: jq -cS . FILE");
   }
   return bundle;
 }

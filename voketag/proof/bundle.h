@@ -15,7 +15,8 @@
 // docs/proof-format.md has it byte by byte.
 namespace voketag::cli {
 
-// A way up a Merkle tree (RFC 9162): where the leaf is, how large the tree, the hashes beside the way.
+// A way up a Merkle tree (RFC 9162): where the leaf is, how large the tree, the hashes beside the
+// way.
 struct TreePlace {
   std::uint64_t index = 0;
   std::uint64_t size = 0;
@@ -24,8 +25,8 @@ struct TreePlace {
   bool operator==(const TreePlace&) const = default;
 };
 
-// A transaction of the simulated chain, which nobody mined: it shows that everything before it fits,
-// and proves no point in time.
+// A transaction of the simulated chain, which nobody mined: it shows that everything before it
+// fits, and proves no point in time.
 struct MockTransaction {
   std::string calldata;  // 0x and hex
   std::string id;        // 0x and hex
@@ -34,8 +35,9 @@ struct MockTransaction {
   bool operator==(const MockTransaction&) const = default;
 };
 
-// What anchors of other networks will need (raw transaction, index, trie nodes, block header) becomes
-// another alternative here and another `network` in the file; version 1 of the file stays what it is.
+// What anchors of other networks will need (raw transaction, index, trie nodes, block header)
+// becomes another alternative here and another `network` in the file; version 1 of the file stays
+// what it is.
 struct ProofBundle {
   std::string token;
   events::Uuid batch_id;
@@ -51,8 +53,9 @@ inline constexpr std::size_t kBundleBytesMax = 1 << 20;
 // The only spelling of a bundle: RFC 8785 and one line end.
 std::string encode_bundle(const ProofBundle& bundle);
 
-// kInvalid when it is no bundle of this version, or not spelt as encode_bundle spells it. So nothing
-// in a file escapes verification: each byte of it is either checked, or in its only possible place.
+// kInvalid when it is no bundle of this version, or not spelt as encode_bundle spells it. So
+// nothing in a file escapes verification: each byte of it is either checked, or in its only
+// possible place.
 events::Result<ProofBundle> decode_bundle(std::string_view json);
 
 }  // namespace voketag::cli

@@ -168,9 +168,9 @@ Result<TreePlace> place_in_batch(Connection& views, const std::string& product_i
   // Of one chunk, whatever its size was, all products are in it.
   const std::int64_t chunk = chunks == 1 ? 0 : index / size;
   const std::int64_t first = chunks == 1 ? 0 : chunk * size;
-  const std::int64_t count =
-      chunks == 1 ? facts.product_count
-                  : processors::chunk_products(facts.product_count, size, chunk);
+  const std::int64_t count = chunks == 1
+                                 ? facts.product_count
+                                 : processors::chunk_products(facts.product_count, size, chunk);
   const auto leaves =
       read_chunk_leaves(views, product_id, facts, facts.first_serial + first, count);
   if (!leaves) return tl::unexpected(leaves.error());

@@ -59,7 +59,8 @@ class Verification {
         return holds("token_signature", "made with " + key);
       case processors::TokenVerdict::kForged:
         return fails("token_signature", "the token names " + key + ", which did not make it");
-      case processors::TokenVerdict::kUnknownKey: break;
+      case processors::TokenVerdict::kUnknownKey:
+        break;
     }
     if (options_.keys_must_know_token) {
       return fails("token_signature", "the token names " + key + ", which was not given");
@@ -68,9 +69,9 @@ class Verification {
   }
 
   bool check_batch() {
-    const auto root = processors::root_from_path(processors::leaf_hash(bundle_.token),
-                                                 bundle_.batch.index, bundle_.batch.size,
-                                                 bundle_.batch.path);
+    const auto root =
+        processors::root_from_path(processors::leaf_hash(bundle_.token), bundle_.batch.index,
+                                   bundle_.batch.size, bundle_.batch.path);
     if (!root) return fails("batch_inclusion", root.error().message);
     batch_root_ = *root;
     return holds("batch_inclusion", "leaf " + std::to_string(bundle_.batch.index) + " of " +
@@ -93,8 +94,9 @@ class Verification {
   bool check_transaction() {
     const auto calldata = calldata_.encode();
     if (processors::to_chain_bytes(calldata).text != bundle_.transaction.calldata) {
-      return fails("calldata", "the transaction carries another root than the one that token and "
-                               "paths lead to: the proof was changed, or is not of this token");
+      return fails("calldata",
+                   "the transaction carries another root than the one that token and "
+                   "paths lead to: the proof was changed, or is not of this token");
     }
     holds("calldata", "carries the root that token and paths lead to");
     if (mock_transaction_id(bundle_.transaction.nonce, calldata) != bundle_.transaction.id) {
@@ -105,11 +107,13 @@ class Verification {
 
   bool check_network() {
     if (!options_.allow_mock) {
-      return fails("network", "it is the mock chain, which nobody else has seen: this proves no "
-                              "point in time. For tests: --allow-mock");
+      return fails("network",
+                   "it is the mock chain, which nobody else has seen: this proves no "
+                   "point in time. For tests: --allow-mock");
     }
-    return unchecked("network", "mock: no chain has seen this transaction; accepted because mock "
-                                "proofs were allowed");
+    return unchecked("network",
+                     "mock: no chain has seen this transaction; accepted because mock "
+                     "proofs were allowed");
   }
 
   const ProofOptions& options_;

@@ -24,7 +24,8 @@ struct Fact {
 
 struct ProofReport {
   bool verified = false;
-  std::vector<Fact> facts;  // in the order in which they were looked at; the first that fails is last
+  std::vector<Fact>
+      facts;  // in the order in which they were looked at; the first that fails is last
 };
 
 struct ProofOptions {

@@ -211,8 +211,8 @@ TEST(BatchDisplayTest, WithoutATerminalOneLinePerStage) {
   }
   display.finish(progress);
   const std::string id = kBatch.to_string();
-  EXPECT_EQ(error.str(), id + " unknown\n" + id + " generating\n" + id + " anchoring\n" + id +
-                             " completed\n");
+  EXPECT_EQ(error.str(),
+            id + " requested\n" + id + " generating\n" + id + " anchoring\n" + id + " completed\n");
   EXPECT_EQ(output.str(), "");
 }
 

@@ -43,15 +43,25 @@ bool is_json(const std::string& text) {
 
 // Nothing listens there; refused at once.
 const Environment kNoKafka = {{"VOKETAG_KAFKA", "127.0.0.1:1"}};
-const Environment kKeys = {
-    {"VOKETAG_TOKEN_KEYS", "7:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}};
+const Environment kKeys = {{"VOKETAG_TOKEN_KEYS", "7:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}};
 
 TEST(CommandLineTest, HelpTeachesAtEveryLevel) {
-  const std::vector<std::vector<std::string>> commands = {
-      {"run"},           {"doctor"},          {"migrate"},         {"topics", "create"},
-      {"batch", "request"}, {"batch", "status"}, {"batch", "wait"},   {"batch", "list"},
-      {"batch", "export"},  {"token", "verify"}, {"proof", "export"}, {"proof", "verify"},
-      {"dlq", "list"},      {"dlq", "show"},     {"dlq", "retry"},    {"state", "inspect"}};
+  const std::vector<std::vector<std::string>> commands = {{"run"},
+                                                          {"doctor"},
+                                                          {"migrate"},
+                                                          {"topics", "create"},
+                                                          {"batch", "request"},
+                                                          {"batch", "status"},
+                                                          {"batch", "wait"},
+                                                          {"batch", "list"},
+                                                          {"batch", "export"},
+                                                          {"token", "verify"},
+                                                          {"proof", "export"},
+                                                          {"proof", "verify"},
+                                                          {"dlq", "list"},
+                                                          {"dlq", "show"},
+                                                          {"dlq", "retry"},
+                                                          {"state", "inspect"}};
   for (std::vector<std::string> command : commands) {
     std::string path = "voketag";
     for (const std::string& word : command) path += " " + word;
@@ -153,9 +163,7 @@ TEST(CommandLineTest, UnavailablePostgresIsItsOwnExitCode) {
 }
 
 TEST(CommandLineTest, DoctorFailsWithCures) {
-  Environment environment = kNoKafka;
-  environment["VOKETAG_STATE_DIR"] = "/proc/voketag";
-  const Outcome outcome = run({"doctor", "--json"}, environment);
+  const Outcome outcome = run({"doctor", "--json"}, {{"VOKETAG_STATE_DIR", "/proc/voketag"}});
   EXPECT_EQ(outcome.code, ExitCode::kNo);
   EXPECT_TRUE(is_json(outcome.output));
   EXPECT_THAT(outcome.output, HasSubstr("\"healthy\":false"));
@@ -168,8 +176,7 @@ TEST(CommandLineTest, DoctorFailsWithCures) {
 TEST(TokenVerifyTest, SaysYesNoAndWhy) {
   const auto keys = processors::TokenKeys::parse(kKeys.at("VOKETAG_TOKEN_KEYS"));
   const auto id = *events::Uuid::parse("019aae5f-1c00-8123-8456-789abcdef012");
-  const std::string token =
-      processors::format_token(processors::make_token(keys->signing(), id));
+  const std::string token = processors::format_token(processors::make_token(keys->signing(), id));
 
   Outcome outcome = run({"token", "verify", token}, kKeys);
   EXPECT_EQ(outcome.code, ExitCode::kYes) << outcome.error;

@@ -60,6 +60,18 @@ TEST_F(ConfigurationTest, NothingSetGivesDefaultsAndErrorsOnlyWhenNeeded) {
               HasSubstr("VOKETAG_TOKEN_KEYS is not set"));
 }
 
+TEST_F(ConfigurationTest, NameFollowsFromHostAndStateDirectory) {
+  const auto name = [](const char* directory) {
+    return Configuration::load({{"VOKETAG_STATE_DIR", directory}})->instance;
+  };
+  EXPECT_EQ(name("/a/b"), name("/a/./b"));
+  EXPECT_NE(name("/a/b"), name("/a/c"));
+  EXPECT_THAT(name("/a/b"), ::testing::MatchesRegex("[a-z0-9_-]+-[0-9a-f]+"));
+  EXPECT_EQ(
+      Configuration::load({{"VOKETAG_STATE_DIR", "/a"}, {"VOKETAG_INSTANCE", "one"}})->instance,
+      "one");
+}
+
 TEST_F(ConfigurationTest, EmptyVariableIsNotSet) {
   const auto configuration =
       Configuration::load({{"VOKETAG_KAFKA", ""}, {"VOKETAG_COMMIT_INTERVAL_MS", " "}});
@@ -143,9 +155,9 @@ TEST_F(ConfigurationTest, UnknownNamesAreWarnedAboutWithTheNearest) {
 }
 
 TEST_F(ConfigurationTest, SecretsComeFromFilesToo) {
-  const auto configuration = Configuration::load(
-      {{"VOKETAG_TOKEN_KEYS_FILE", file("keys", std::string(kKeys) + "\n")},
-       {"VOKETAG_POSTGRES_FILE", file("url", "postgresql://u:p@h/d\n")}});
+  const auto configuration =
+      Configuration::load({{"VOKETAG_TOKEN_KEYS_FILE", file("keys", std::string(kKeys) + "\n")},
+                           {"VOKETAG_POSTGRES_FILE", file("url", "postgresql://u:p@h/d\n")}});
   ASSERT_TRUE(configuration) << configuration.error().message;
   EXPECT_EQ(*configuration->postgres(), "postgresql://u:p@h/d");
   const auto keys = configuration->token_keys();
@@ -154,16 +166,16 @@ TEST_F(ConfigurationTest, SecretsComeFromFilesToo) {
 }
 
 TEST_F(ConfigurationTest, SecretGivenTwiceIsAnError) {
-  const std::string message = error_of({{"VOKETAG_TOKEN_KEYS", kKeys},
-                                        {"VOKETAG_TOKEN_KEYS_FILE", file("keys", kKeys)}});
+  const std::string message =
+      error_of({{"VOKETAG_TOKEN_KEYS", kKeys}, {"VOKETAG_TOKEN_KEYS_FILE", file("keys", kKeys)}});
   EXPECT_THAT(message, HasSubstr("VOKETAG_TOKEN_KEYS_FILE"));
   EXPECT_THAT(message, Not(HasSubstr("AAEC")));
 }
 
 TEST_F(ConfigurationTest, SecretThatCannotBeReadHindersOnlyWhoNeedsIt) {
-  const auto configuration = Configuration::load(
-      {{"VOKETAG_POSTGRES_FILE", (directory_ / "absent").string()},
-       {"VOKETAG_TOKEN_KEYS_FILE", file("empty", " \n")}});
+  const auto configuration =
+      Configuration::load({{"VOKETAG_POSTGRES_FILE", (directory_ / "absent").string()},
+                           {"VOKETAG_TOKEN_KEYS_FILE", file("empty", " \n")}});
   ASSERT_TRUE(configuration);
   EXPECT_THAT(configuration->postgres().error().message, HasSubstr("VOKETAG_POSTGRES_FILE"));
   EXPECT_THAT(configuration->token_keys().error().message, HasSubstr("is empty"));

@@ -11,11 +11,12 @@ namespace {
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::Pair;
 
 // A record as it was, made a dead letter and read back.
-DeadLetter round_trip(const std::optional<std::string>& key, const std::optional<std::string>& value,
-                      const events::Headers& headers) {
+DeadLetter round_trip(const std::optional<std::string>& key,
+                      const std::optional<std::string>& value, const events::Headers& headers) {
   events::RecordView record;
   record.topic = "batch-requested";
   record.partition = 5;
@@ -50,11 +51,11 @@ TEST(DeadLetterTest, RetryIsTheRecordAsItWas) {
   EXPECT_EQ(record->partition, 5);
   EXPECT_EQ(record->key, "k\xff");
   EXPECT_EQ(record->value, std::string("v\0w", 3));
-  EXPECT_THAT(record->headers,
-              ElementsAre(Pair("ce_id", "abc"), Pair("x", std::string("\0\xff", 2)),
-                          Pair("retry_of", "dead-letters/5/3"), Pair("retry_by", "me@host"),
-                          Pair("retry_reason", "mended"),
-                          Pair("retry_at", "2025-11-22T08:26:42.000Z")));
+  EXPECT_THAT(
+      record->headers,
+      ElementsAre(Pair("ce_id", "abc"), Pair("x", std::string("\0\xff", 2)),
+                  Pair("retry_of", "dead-letters/5/3"), Pair("retry_by", "me@host"),
+                  Pair("retry_reason", "mended"), Pair("retry_at", "2025-11-22T08:26:42.000Z")));
 }
 
 TEST(DeadLetterTest, NullsStayNull) {

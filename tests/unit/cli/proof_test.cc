@@ -32,8 +32,8 @@ ProofBundle make_bundle(std::int64_t products, std::int64_t index, std::size_t t
   std::vector<Hash> leaves;
   ProofBundle bundle;
   for (std::int64_t i = 0; i < products; ++i) {
-    const std::string token = processors::format_token(
-        processors::make_token(keys->signing(), plan->product_id(i)));
+    const std::string token =
+        processors::format_token(processors::make_token(keys->signing(), plan->product_id(i)));
     if (i == index) bundle.token = token;
     leaves.push_back(processors::leaf_hash(token));
   }

@@ -102,10 +102,14 @@ TEST(EscapedTest, LetsNothingReachTheTerminal) {
   EXPECT_EQ(escaped("a\nb"), "a\\x0ab");
   EXPECT_EQ(escaped("a\nb\r", true), "a\nb\\x0d");
   EXPECT_EQ(escaped(std::string("\0\x7f\xff", 3)), "\\x00\\x7f\\xff");
-  EXPECT_EQ(escaped("\xc2\x9b" "31m"), "\\xc2\\x9b31m");          // C1: control sequence introducer
-  EXPECT_EQ(escaped("\xe2\x80\xae" "gpj"), "\\xe2\\x80\\xaegpj");  // right-to-left override
-  EXPECT_EQ(escaped("\xc0\xaf"), "\\xc0\\xaf");                    // overlong
-  EXPECT_EQ(escaped("\xed\xa0\x80"), "\\xed\\xa0\\x80");           // surrogate
+  EXPECT_EQ(escaped("\xc2\x9b"
+                    "31m"),
+            "\\xc2\\x9b31m");  // C1: control sequence introducer
+  EXPECT_EQ(escaped("\xe2\x80\xae"
+                    "gpj"),
+            "\\xe2\\x80\\xaegpj");                        // right-to-left override
+  EXPECT_EQ(escaped("\xc0\xaf"), "\\xc0\\xaf");           // overlong
+  EXPECT_EQ(escaped("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
   for (int byte = 0; byte < 256; ++byte) {
     for (const char c : escaped(std::string(1, static_cast<char>(byte)))) {
       EXPECT_TRUE(c >= ' ' && c <= '~') << byte;
@@ -158,10 +162,9 @@ TEST(ProductLinesTest, AreAsDocumented) {
             "id,7,TOKEN,active,https://v.example/r/TOKEN\n");
   text.clear();
   append_product(text, ProductFormat::kJsonl, product, "https://v.example");
-  EXPECT_EQ(text,
-            R"({"product_id":"id","serial":7,"token":"TOKEN","status":"active",)"
-            R"("url":"https://v.example/r/TOKEN"})"
-            "\n");
+  EXPECT_EQ(text, R"({"product_id":"id","serial":7,"token":"TOKEN","status":"active",)"
+                  R"("url":"https://v.example/r/TOKEN"})"
+                  "\n");
   text.clear();
   append_product(text, ProductFormat::kUrls, product, "https://v.example");
   EXPECT_EQ(text, "https://v.example/r/TOKEN\n");
