@@ -102,8 +102,8 @@ Result<std::unique_ptr<Client>> Client::open(const KafkaOptions& options, Settin
                                  conf.get(), reason.data(), reason.size());
   if (client->handle_ == nullptr) {
     return events::fail(Errc::kInvalid, "Kafka at " + options.bootstrap_servers + ": " +
-                                            settings.purpose + " cannot be set up: " +
-                                            reason.data() +
+                                            settings.purpose +
+                                            " cannot be set up: " + reason.data() +
                                             ". Check the VOKETAG_KAFKA_* variables.");
   }
   // Owned by the handle from here on.

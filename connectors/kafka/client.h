@@ -32,8 +32,8 @@ using Event = std::unique_ptr<rd_kafka_event_t, Destroy<rd_kafka_event_destroy>>
 using TopicHandle = std::unique_ptr<rd_kafka_topic_t, Destroy<rd_kafka_topic_destroy>>;
 using HeaderList = std::unique_ptr<rd_kafka_headers_t, Destroy<rd_kafka_headers_destroy>>;
 using ErrorObject = std::unique_ptr<rd_kafka_error_t, Destroy<rd_kafka_error_destroy>>;
-using PartitionList =
-    std::unique_ptr<rd_kafka_topic_partition_list_t, Destroy<rd_kafka_topic_partition_list_destroy>>;
+using PartitionList = std::unique_ptr<rd_kafka_topic_partition_list_t,
+                                      Destroy<rd_kafka_topic_partition_list_destroy>>;
 using GroupMetadata = std::unique_ptr<rd_kafka_consumer_group_metadata_t,
                                       Destroy<rd_kafka_consumer_group_metadata_destroy>>;
 
@@ -46,12 +46,12 @@ class Client {
  public:
   struct Settings {
     bool consumer = false;
-    std::string purpose;      // the end of the client id, and what log lines name
-    Properties defaults;      // options.properties override these ...
-    Properties fixed;         // ... and not these
-    int events = 0;           // RD_KAFKA_EVENT_* to be had from queues instead of callbacks
+    std::string purpose;  // the end of the client id, and what log lines name
+    Properties defaults;  // options.properties override these ...
+    Properties fixed;     // ... and not these
+    int events = 0;       // RD_KAFKA_EVENT_* to be had from queues instead of callbacks
     void (*delivered)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;
-    bool throwaway = false;   // lives for one question: log less
+    bool throwaway = false;  // lives for one question: log less
   };
 
   // kInvalid: a property was refused, the message says which and why. Does not connect yet.

@@ -85,9 +85,8 @@ Result<Event> Control::ask(
   while (true) {
     const AdminOptions options(rd_kafka_AdminOptions_new(client_->get(), operation));
     std::array<char, 256> reason{};
-    rd_kafka_AdminOptions_set_request_timeout(options.get(),
-                                              std::max(1, deadline.remaining_ms()), reason.data(),
-                                              reason.size());
+    rd_kafka_AdminOptions_set_request_timeout(options.get(), std::max(1, deadline.remaining_ms()),
+                                              reason.data(), reason.size());
     if (configure) configure(options.get());
     const Queue answers(rd_kafka_queue_new(client_->get()));
     request(options.get(), answers.get());
@@ -131,8 +130,8 @@ Result<GroupOffsets> Control::committed(std::string_view group,
     if (const auto* error = rd_kafka_group_result_error(groups[0]); error != nullptr) {
       failure.code = rd_kafka_error_code(error);
     } else {
-      failure = read_offsets(*rd_kafka_group_result_partitions(groups[0]), *client_, partitions,
-                             result);
+      failure =
+          read_offsets(*rd_kafka_group_result_partitions(groups[0]), *client_, partitions, result);
     }
     if (failure.code == RD_KAFKA_RESP_ERR_NO_ERROR) return result;
     if (!passing(failure.code) || deadline.passed()) {
@@ -222,8 +221,8 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
         });
     if (!event) return tl::unexpected(event.error());
     std::vector<std::int64_t> offsets;
-    const PartitionFailure failure = read_listed(
-        rd_kafka_event_ListOffsets_result(event->get()), *client_, partitions, offsets);
+    const PartitionFailure failure =
+        read_listed(rd_kafka_event_ListOffsets_result(event->get()), *client_, partitions, offsets);
     if (failure.code == RD_KAFKA_RESP_ERR_NO_ERROR) return offsets;
     if (!passing(failure.code) || deadline.passed()) {
       return tl::unexpected(client_->error(failure.code, what + " " + failure.where));

@@ -27,10 +27,10 @@ class Control {
 
   // Sends an admin request and waits for its result. `request` is given the options and the queue
   // to use; `what` is named in errors. The event carries no error.
-  events::Result<Event> ask(rd_kafka_admin_op_t operation, std::string_view what,
-                            const std::function<void(rd_kafka_AdminOptions_t*)>& configure,
-                            const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>&
-                                request);
+  events::Result<Event> ask(
+      rd_kafka_admin_op_t operation, std::string_view what,
+      const std::function<void(rd_kafka_AdminOptions_t*)>& configure,
+      const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& request);
 
  private:
   explicit Control(std::unique_ptr<Client> client) : client_(std::move(client)) {}

@@ -17,10 +17,13 @@ bool has_left(rd_kafka_resp_err_t code) {
 
 Verdict classify_send(const ErrorFacts& error) {
   switch (error.code) {
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL: return Verdict::kWait;
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+      return Verdict::kWait;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
-    case RD_KAFKA_RESP_ERR__INVALID_ARG: return Verdict::kRefuse;
-    default: return Verdict::kAbort;
+    case RD_KAFKA_RESP_ERR__INVALID_ARG:
+      return Verdict::kRefuse;
+    default:
+      return Verdict::kAbort;
   }
 }
 
@@ -56,22 +59,29 @@ Errc errc_of(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR__TIMED_OUT:
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
-    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT: return Errc::kTimeout;
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+      return Errc::kTimeout;
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__NOENT:  // no broker leads the partition that was asked about
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return Errc::kNotFound;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+      return Errc::kNotFound;
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
     case RD_KAFKA_RESP_ERR__INVALID_ARG:
-    case RD_KAFKA_RESP_ERR_INVALID_CONFIG: return Errc::kInvalid;
-    case RD_KAFKA_RESP_ERR__QUEUE_FULL: return Errc::kExhausted;
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+      return Errc::kInvalid;
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+      return Errc::kExhausted;
     case RD_KAFKA_RESP_ERR__BAD_MSG:
     case RD_KAFKA_RESP_ERR__BAD_COMPRESSION:
-    case RD_KAFKA_RESP_ERR_INVALID_MSG: return Errc::kCorrupt;
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+      return Errc::kCorrupt;
     case RD_KAFKA_RESP_ERR__STATE:
     case RD_KAFKA_RESP_ERR__CONFLICT:
-    case RD_KAFKA_RESP_ERR__FATAL: return Errc::kInternal;
-    default: return Errc::kUnavailable;
+    case RD_KAFKA_RESP_ERR__FATAL:
+      return Errc::kInternal;
+    default:
+      return Errc::kUnavailable;
   }
 }
 
@@ -100,8 +110,10 @@ bool passing(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
     case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
     case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
-    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND: return true;
-    default: return false;
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -113,9 +125,11 @@ std::string_view cure_for(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
     case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
     case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
-      return "Is the broker up, is VOKETAG_KAFKA right, and can its advertised.listeners be reached "
+      return "Is the broker up, is VOKETAG_KAFKA right, and can its advertised.listeners be "
+             "reached "
              "from here?";
-    case RD_KAFKA_RESP_ERR__RESOLVE: return "Check the host names in VOKETAG_KAFKA.";
+    case RD_KAFKA_RESP_ERR__RESOLVE:
+      return "Check the host names in VOKETAG_KAFKA.";
     case RD_KAFKA_RESP_ERR__AUTHENTICATION:
     case RD_KAFKA_RESP_ERR__SSL:
     case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
@@ -130,7 +144,8 @@ std::string_view cure_for(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR__NOENT:
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
-    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION: return "Create the topics: voketag topics create.";
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+      return "Create the topics: voketag topics create.";
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
       return "Make the record smaller, or raise the topic's max.message.bytes.";
     case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
@@ -147,33 +162,49 @@ std::string_view cure_for(rd_kafka_resp_err_t code) {
     case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
       return "Another process has this transactional id. If you did not restart or replace an "
              "instance, two run with the same VOKETAG_INSTANCE.";
-    default: return "docs/troubleshooting.md may know more.";
+    default:
+      return "docs/troubleshooting.md may know more.";
   }
 }
 
 const char* to_string(Phase phase) {
   switch (phase) {
-    case Phase::kInit: return "init";
-    case Phase::kBegin: return "begin";
-    case Phase::kSend: return "send";
-    case Phase::kSendOffsets: return "send offsets";
-    case Phase::kCommit: return "commit";
-    case Phase::kAbort: return "abort";
+    case Phase::kInit:
+      return "init";
+    case Phase::kBegin:
+      return "begin";
+    case Phase::kSend:
+      return "send";
+    case Phase::kSendOffsets:
+      return "send offsets";
+    case Phase::kCommit:
+      return "commit";
+    case Phase::kAbort:
+      return "abort";
   }
   return "?";
 }
 
 const char* to_string(Verdict verdict) {
   switch (verdict) {
-    case Verdict::kRetry: return "retry";
-    case Verdict::kWait: return "wait";
-    case Verdict::kRefuse: return "refuse";
-    case Verdict::kAbort: return "abort";
-    case Verdict::kFenced: return "fenced";
-    case Verdict::kLeft: return "left";
-    case Verdict::kStale: return "stale";
-    case Verdict::kUnknown: return "unknown";
-    case Verdict::kFatal: return "fatal";
+    case Verdict::kRetry:
+      return "retry";
+    case Verdict::kWait:
+      return "wait";
+    case Verdict::kRefuse:
+      return "refuse";
+    case Verdict::kAbort:
+      return "abort";
+    case Verdict::kFenced:
+      return "fenced";
+    case Verdict::kLeft:
+      return "left";
+    case Verdict::kStale:
+      return "stale";
+    case Verdict::kUnknown:
+      return "unknown";
+    case Verdict::kFatal:
+      return "fatal";
   }
   return "?";
 }

@@ -120,18 +120,18 @@ KafkaFetcher::Topic& KafkaFetcher::topic(const std::string& name) {
     known->name = name;
     rd_kafka_topic_conf_t* conf = rd_kafka_default_topic_conf_dup(core_->client->get());
     rd_kafka_topic_conf_set_opaque(conf, known.get());
-    known->handle.reset(rd_kafka_topic_new(core_->client->get(),
-                                           core_->client->full_topic(name).c_str(), conf));
+    known->handle.reset(
+        rd_kafka_topic_new(core_->client->get(), core_->client->full_topic(name).c_str(), conf));
   }
   return *known;
 }
 
 Status KafkaFetcher::assign(const runtime::TopicPartition& partition, std::int64_t offset) {
   if (offset < 0 || partition.partition < 0) {
-    return events::fail(events::Errc::kInternal,
-                        "Reading " + partition.topic + " [" +
-                            std::to_string(partition.partition) + "] from offset " +
-                            std::to_string(offset) + ": neither may be negative.");
+    return events::fail(events::Errc::kInternal, "Reading " + partition.topic + " [" +
+                                                     std::to_string(partition.partition) +
+                                                     "] from offset " + std::to_string(offset) +
+                                                     ": neither may be negative.");
   }
   unassign(partition);
   Topic& from = topic(partition.topic);
@@ -140,9 +140,9 @@ Status KafkaFetcher::assign(const runtime::TopicPartition& partition, std::int64
   if (rd_kafka_consume_start_queue(from.handle.get(), partition.partition, offset,
                                    core_->queue.get()) != 0) {
     return tl::unexpected(core_->client->error(
-        rd_kafka_last_error(),
-        "reading " + core_->client->full_topic(partition.topic) + " [" +
-            std::to_string(partition.partition) + "] from offset " + std::to_string(offset)));
+        rd_kafka_last_error(), "reading " + core_->client->full_topic(partition.topic) + " [" +
+                                   std::to_string(partition.partition) + "] from offset " +
+                                   std::to_string(offset)));
   }
   from.next[index] = offset;
   return {};
@@ -189,8 +189,9 @@ Status KafkaFetcher::poll(runtime::FetchBatch& batch, int timeout_ms, std::size_
 
 Status KafkaFetcher::deliver(const rd_kafka_message_t& message, runtime::FetchBatch& batch) {
   if (message.rkt == nullptr) {
-    return passing(message.err) ? Status{}
-                                : Status(tl::unexpected(core_->client->error(message.err, "reading")));
+    return passing(message.err)
+               ? Status{}
+               : Status(tl::unexpected(core_->client->error(message.err, "reading")));
   }
   auto& from = *static_cast<Topic*>(rd_kafka_topic_opaque(message.rkt));
   const auto index = static_cast<std::size_t>(message.partition);
@@ -220,14 +221,16 @@ Status KafkaFetcher::deliver_error(const rd_kafka_message_t& message, Topic& fro
       }
       return {};
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
-    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE: batch.out_of_range.push_back(where); return {};
-    default: break;
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+      batch.out_of_range.push_back(where);
+      return {};
+    default:
+      break;
   }
   const auto error = core_->client->error(
       message.err,
       "reading " + core_->client->full_topic(from.name) + " [" + std::to_string(message.partition) +
-          "] from offset " +
-          std::to_string(from.next[static_cast<std::size_t>(message.partition)]),
+          "] from offset " + std::to_string(from.next[static_cast<std::size_t>(message.partition)]),
       rd_kafka_message_errstr(&message));
   if (passing(message.err)) {
     spdlog::warn("{}", error.message);

@@ -22,8 +22,7 @@ class KafkaFetcher final : public runtime::Fetcher {
 
   events::Status assign(const runtime::TopicPartition& partition, std::int64_t offset) override;
   void unassign(const runtime::TopicPartition& partition) override;
-  events::Status poll(runtime::FetchBatch& batch, int timeout_ms,
-                      std::size_t records_max) override;
+  events::Status poll(runtime::FetchBatch& batch, int timeout_ms, std::size_t records_max) override;
 
  private:
   struct Topic;

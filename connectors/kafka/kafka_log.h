@@ -9,8 +9,8 @@
 
 namespace voketag::kafka {
 
-// The log on an Apache Kafka cluster (4.0.1 or later). Thread-safe. What it hands out are clients of
-// their own and may outlive it.
+// The log on an Apache Kafka cluster (4.0.1 or later). Thread-safe. What it hands out are clients
+// of their own and may outlive it.
 class KafkaLog final : public runtime::Log {
  public:
   // kInvalid: the options are refused. Does not connect: topics().brokers() tells whether the

@@ -36,12 +36,9 @@ Client::Settings settings_for(const KafkaOptions& options, std::string_view grou
       {"fetch.message.max.bytes", "1024"},
   };
   settings.fixed = {
-      {"group.id", std::string(group)},
-      {"partition.assignment.strategy", "cooperative-sticky"},
-      {"enable.auto.commit", "false"},
-      {"enable.auto.offset.store", "false"},
-      {"auto.offset.reset", "latest"},
-      {"allow.auto.create.topics", "false"},
+      {"group.id", std::string(group)}, {"partition.assignment.strategy", "cooperative-sticky"},
+      {"enable.auto.commit", "false"},  {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "latest"},  {"allow.auto.create.topics", "false"},
   };
   return settings;
 }
@@ -124,7 +121,8 @@ void KafkaMembership::serve(rd_kafka_event_t& event, runtime::RebalanceListener&
     case RD_KAFKA_EVENT_ERROR:
       note_error(rd_kafka_event_error(&event), rd_kafka_event_error_string(&event));
       break;
-    default: break;  // a record that came before the pause took hold
+    default:
+      break;  // a record that came before the pause took hold
   }
 }
 

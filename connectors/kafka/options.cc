@@ -157,9 +157,10 @@ Result<KafkaOptions> options_from_environment(const char* const* environment) {
                         "VOKETAG_KAFKA is not set. Set it to the cluster's bootstrap servers, for "
                         "example 127.0.0.1:9092; of a running ./dev stack: eval \"$(./dev env)\".");
   }
-  for (const auto& [property, value] : {std::pair{"session.timeout.ms", &options.session_timeout_ms},
-                                        {"transaction.timeout.ms", &options.transaction_timeout_ms},
-                                        {"max.poll.interval.ms", &options.poll_interval_max_ms}}) {
+  for (const auto& [property, value] :
+       {std::pair{"session.timeout.ms", &options.session_timeout_ms},
+        {"transaction.timeout.ms", &options.transaction_timeout_ms},
+        {"max.poll.interval.ms", &options.poll_interval_max_ms}}) {
     if (auto adopted = adopt_integer(options, property, *value); !adopted) {
       return tl::unexpected(adopted.error());
     }

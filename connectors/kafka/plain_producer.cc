@@ -45,9 +45,9 @@ Status KafkaProducer::write(std::span<const events::OutputRecord> records) {
   await(pending);
   if (!status) return status;
   if (pending.error == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
-  return tl::unexpected(client_->error(
-      pending.error, "writing " + std::to_string(records.size()) + " records, the first to " +
-                         describe(*client_, records.front())));
+  return tl::unexpected(client_->error(pending.error, "writing " + std::to_string(records.size()) +
+                                                          " records, the first to " +
+                                                          describe(*client_, records.front())));
 }
 
 Status KafkaProducer::enqueue(const events::OutputRecord& record, Pending& pending) {
@@ -91,8 +91,7 @@ void KafkaProducer::on_delivered(rd_kafka_t*, const rd_kafka_message_t* message,
   auto& pending = *static_cast<Pending*>(message->_private);
   KafkaProducer& producer = *pending.producer;
   const std::lock_guard lock(producer.mutex_);
-  if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR &&
-      pending.error == RD_KAFKA_RESP_ERR_NO_ERROR) {
+  if (message->err != RD_KAFKA_RESP_ERR_NO_ERROR && pending.error == RD_KAFKA_RESP_ERR_NO_ERROR) {
     pending.error = message->err;
   }
   // Notified under the lock: once it is free the waiting call may return and `pending` is gone.

@@ -1,6 +1,7 @@
 #include "connectors/kafka/sender.h"
 
 #include <algorithm>
+#include <array>
 
 #include "events/topics.h"
 
@@ -28,7 +29,9 @@ void* mutable_data(const std::optional<std::string>& text) {
   return text ? const_cast<char*>(text->data()) : nullptr;
 }
 
-std::size_t size_of(const std::optional<std::string>& text) { return text ? text->size() : 0; }
+std::size_t size_of(const std::optional<std::string>& text) {
+  return text ? text->size() : 0;
+}
 
 }  // namespace
 
@@ -81,13 +84,24 @@ rd_kafka_resp_err_t Sender::enqueue(const events::OutputRecord& record, void* op
     return RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
   }
   HeaderList headers = header_list(record.headers);
-  const auto partition = record.partition < 0 ? RD_KAFKA_PARTITION_UA : record.partition;
-  const auto code = rd_kafka_producev(
-      client_.get(), RD_KAFKA_V_RKT(target.handle.get()), RD_KAFKA_V_PARTITION(partition),
-      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-      RD_KAFKA_V_KEY(mutable_data(record.key), size_of(record.key)),
-      RD_KAFKA_V_VALUE(mutable_data(record.value), size_of(record.value)),
-      RD_KAFKA_V_HEADERS(headers.get()), RD_KAFKA_V_OPAQUE(opaque), RD_KAFKA_V_END);
+  std::array<rd_kafka_vu_t, 7> fields{};
+  fields[0].vtype = RD_KAFKA_VTYPE_RKT;
+  fields[0].u.rkt = target.handle.get();
+  fields[1].vtype = RD_KAFKA_VTYPE_PARTITION;
+  fields[1].u.i32 = record.partition < 0 ? RD_KAFKA_PARTITION_UA : record.partition;
+  fields[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
+  fields[2].u.i = RD_KAFKA_MSG_F_COPY;
+  fields[3].vtype = RD_KAFKA_VTYPE_KEY;
+  fields[3].u.mem = {mutable_data(record.key), size_of(record.key)};
+  fields[4].vtype = RD_KAFKA_VTYPE_VALUE;
+  fields[4].u.mem = {mutable_data(record.value), size_of(record.value)};
+  fields[5].vtype = RD_KAFKA_VTYPE_OPAQUE;
+  fields[5].u.ptr = opaque;
+  fields[6].vtype = RD_KAFKA_VTYPE_HEADERS;
+  fields[6].u.headers = headers.get();
+  const std::size_t count = headers == nullptr ? fields.size() - 1 : fields.size();
+  const ErrorObject error(rd_kafka_produceva(client_.get(), fields.data(), count));
+  const auto code = rd_kafka_error_code(error.get());
   // Taken over when queued, still ours when refused.
   if (code == RD_KAFKA_RESP_ERR_NO_ERROR) static_cast<void>(headers.release());
   return code;

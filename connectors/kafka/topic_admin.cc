@@ -72,8 +72,8 @@ std::string wrong_count(const std::string& topic, int is, int wanted) {
 Result<NewTopic> new_topic(const TopicSpec& spec, const Client& client, int replicas) {
   std::array<char, 256> reason{};
   const std::string name = client.full_topic(spec.name);
-  NewTopic topic(rd_kafka_NewTopic_new(name.c_str(), spec.partitions, replicas, reason.data(),
-                                       reason.size()));
+  NewTopic topic(
+      rd_kafka_NewTopic_new(name.c_str(), spec.partitions, replicas, reason.data(), reason.size()));
   if (topic == nullptr) {
     return events::fail(Errc::kInvalid, "Topic " + name + " cannot be described: " + reason.data() +
                                             ". Check VOKETAG_TOPIC_PREFIX.");
@@ -111,12 +111,11 @@ Status create(Control& control, std::span<const TopicSpec* const> missing, int r
     pointers.push_back(topic->get());
     topics.push_back(std::move(*topic));
   }
-  auto event = control.ask(
-      RD_KAFKA_ADMIN_OP_CREATETOPICS, "creating topics", nullptr,
-      [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
-        rd_kafka_CreateTopics(control.client().get(), pointers.data(), pointers.size(), options,
-                              answers);
-      });
+  auto event = control.ask(RD_KAFKA_ADMIN_OP_CREATETOPICS, "creating topics", nullptr,
+                           [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
+                             rd_kafka_CreateTopics(control.client().get(), pointers.data(),
+                                                   pointers.size(), options, answers);
+                           });
   if (!event) return tl::unexpected(event.error());
   return check_created(**event, control.client());
 }
@@ -153,12 +152,12 @@ Result<std::map<std::string, Config>> fetch_configs(Control& control,
     resources.emplace_back(rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic.c_str()));
     pointers.push_back(resources.back().get());
   }
-  auto event = control.ask(
-      RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "asking for the configuration of topics", nullptr,
-      [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
-        rd_kafka_DescribeConfigs(control.client().get(), pointers.data(), pointers.size(), options,
-                                 answers);
-      });
+  auto event =
+      control.ask(RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, "asking for the configuration of topics",
+                  nullptr, [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
+                    rd_kafka_DescribeConfigs(control.client().get(), pointers.data(),
+                                             pointers.size(), options, answers);
+                  });
   if (!event) return tl::unexpected(event.error());
   std::map<std::string, Config> configs;
   std::size_t count = 0;

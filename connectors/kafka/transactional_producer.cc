@@ -74,7 +74,7 @@ Result<std::unique_ptr<KafkaTransactionalProducer>> KafkaTransactionalProducer::
 // started while a request of the old one is on its way, which would fence the new one: so only upon
 // that very answer, when librdkafka has just begun to wait.
 KafkaTransactionalProducer::Ending KafkaTransactionalProducer::initialise(const Deadline& deadline,
-                                                                         bool may_start_afresh) {
+                                                                          bool may_start_afresh) {
   const auto call = [&](int timeout_ms) {
     return rd_kafka_init_transactions(client_->get(), timeout_ms);
   };
@@ -124,9 +124,8 @@ KafkaTransactionalProducer::Ending KafkaTransactionalProducer::failure(
 Status KafkaTransactionalProducer::begin() {
   sender_.forget();
   disturbances_before_ = client_->disturbances();
-  const auto ending = retry(Phase::kBegin, client_->options().commit_timeout_ms, [&](int) {
-    return rd_kafka_begin_transaction(client_->get());
-  });
+  const auto ending = retry(Phase::kBegin, client_->options().commit_timeout_ms,
+                            [&](int) { return rd_kafka_begin_transaction(client_->get()); });
   if (!ending.success) return tl::unexpected(ending.error);
   open_ = true;
   return {};
@@ -149,8 +148,8 @@ Status KafkaTransactionalProducer::send(const events::OutputRecord& record) {
       rd_kafka_poll(client_->get(), std::min(50, deadline.remaining_ms()));
       continue;
     }
-    auto error = client_->error(code, "sending to " + describe(*client_, record) +
-                                          " in a transaction of " + id_);
+    auto error = client_->error(
+        code, "sending to " + describe(*client_, record) + " in a transaction of " + id_);
     error.message = with_delivery_error(std::move(error.message));
     if (verdict == Verdict::kFenced) error.code = events::Errc::kFenced;
     // kInvalid promises that the transaction is unharmed.
@@ -214,12 +213,19 @@ CommitResult KafkaTransactionalProducer::give_up(const Ending& ending,
                                                  const std::string& member_id) {
   const std::string detail = with_delivery_error(ending.error.message);
   switch (ending.verdict) {
-    case Verdict::kFenced: open_ = false; return {.outcome = CommitOutcome::kFenced, .detail = detail};
-    case Verdict::kUnknown: open_ = false; return {.outcome = CommitOutcome::kUnknown, .detail = detail};
+    case Verdict::kFenced:
+      open_ = false;
+      return {.outcome = CommitOutcome::kFenced, .detail = detail};
+    case Verdict::kUnknown:
+      open_ = false;
+      return {.outcome = CommitOutcome::kUnknown, .detail = detail};
     case Verdict::kAbort:
     case Verdict::kLeft:
-    case Verdict::kStale: break;
-    default: open_ = false; return {.outcome = CommitOutcome::kFatal, .detail = detail};
+    case Verdict::kStale:
+      break;
+    default:
+      open_ = false;
+      return {.outcome = CommitOutcome::kFatal, .detail = detail};
   }
   CommitResult aborted = abort();
   if (aborted.outcome != CommitOutcome::kAborted) {
@@ -240,16 +246,15 @@ CommitResult KafkaTransactionalProducer::abort() {
   open_ = false;
   const std::int64_t started_ms = monotonic_ms();
   const Ending ending =
-      retry(Phase::kAbort, client_->options().commit_timeout_ms, [&](int timeout_ms) {
-        return rd_kafka_abort_transaction(client_->get(), timeout_ms);
-      });
+      retry(Phase::kAbort, client_->options().commit_timeout_ms,
+            [&](int timeout_ms) { return rd_kafka_abort_transaction(client_->get(), timeout_ms); });
   sent_since_poll_ = 0;
   if (ending.success) {
     rd_kafka_poll(client_->get(), 0);
     return {.outcome = CommitOutcome::kAborted, .replace_producer = troubled(started_ms)};
   }
-  return {.outcome = ending.verdict == Verdict::kFenced ? CommitOutcome::kFenced
-                                                        : CommitOutcome::kFatal,
+  return {.outcome =
+              ending.verdict == Verdict::kFenced ? CommitOutcome::kFenced : CommitOutcome::kFatal,
           .detail = with_delivery_error(ending.error.message)};
 }
 

@@ -58,7 +58,9 @@ void report(const char* name, std::vector<double> samples) {
 }
 
 struct Quiet final : runtime::RebalanceListener {
-  void on_assigned(std::span<const std::int32_t> partitions) override { owned += partitions.size(); }
+  void on_assigned(std::span<const std::int32_t> partitions) override {
+    owned += partitions.size();
+  }
   void on_revoked(std::span<const std::int32_t>) override {}
   void on_lost(std::span<const std::int32_t>) override {}
   std::size_t owned = 0;
@@ -196,8 +198,7 @@ void throughput(Rig& rig, int count, std::size_t bytes) {
     commits.push_back(since_ms(committing));
     must(rig.member->poll(rig.listener));
   }
-  const double megabytes =
-      static_cast<double>(per_transaction * bytes) * count / 1e6;
+  const double megabytes = static_cast<double>(per_transaction * bytes) * count / 1e6;
   std::printf("%.0f MB in %.0f ms: %.1f MB/s, %.0f records/s\n", megabytes, since_ms(start),
               megabytes / since_ms(start) * 1000,
               static_cast<double>(per_transaction) * count / since_ms(start) * 1000);
@@ -344,4 +345,6 @@ int main_of(int count, char** arguments) {
 }  // namespace
 }  // namespace voketag::kafka
 
-int main(int count, char** arguments) { return voketag::kafka::main_of(count, arguments); }
+int main(int count, char** arguments) {
+  return voketag::kafka::main_of(count, arguments);
+}

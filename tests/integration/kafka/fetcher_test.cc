@@ -80,6 +80,7 @@ TEST_F(FetcherTest, TheEndCountsMarkersAndAbortedRecords) {
   while (log().watermarks({"t", 0}, Isolation::kReadUncommitted)->high < 302) {
   }
   ASSERT_EQ(producer->abort().outcome, runtime::CommitOutcome::kAborted);
+  settle("t");
 
   const auto reading = fetcher();
   ASSERT_OK(reading->assign({"t", 0}, 0));

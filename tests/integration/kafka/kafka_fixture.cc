@@ -48,9 +48,9 @@ void KafkaTest::SetUp() {
   auto read = options_from_environment(environ);
   ASSERT_OK(read);
   options_ = *read;
-  options_.topic_prefix = "t" + std::to_string(getpid()) + "-" +
-                          std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) +
-                          ".";
+  options_.topic_prefix =
+      "t" + std::to_string(getpid()) + "-" +
+      std::to_string(std::chrono::steady_clock::now().time_since_epoch().count()) + ".";
   options_.instance = "test";
   auto opened = KafkaLog::open(options_);
   ASSERT_OK(opened);
@@ -85,7 +85,18 @@ std::vector<KeptRecord> KafkaTest::read_all(const std::string& topic, runtime::I
   return kept;
 }
 
+void KafkaTest::settle(const std::string& topic) {
+  const Deadline deadline(20000);
+  while (!deadline.passed()) {
+    const auto all = log().watermarks({topic, 0}, runtime::Isolation::kReadUncommitted);
+    const auto stable = log().watermarks({topic, 0}, runtime::Isolation::kReadCommitted);
+    if (all && stable && all->high == stable->high) return;
+  }
+  ADD_FAILURE() << topic << " has an open transaction after 20 s";
+}
+
 std::vector<std::string> KafkaTest::values(const std::string& topic, runtime::Isolation isolation) {
+  settle(topic);
   std::vector<std::string> result;
   for (const auto& record : read_all(topic, isolation)) {
     result.push_back(record.value.value_or("(tombstone)"));

@@ -45,6 +45,9 @@ class KafkaTest : public ::testing::Test {
   void create_topic(const std::string& name, std::int32_t partitions = 1);
   std::vector<KeptRecord> read_all(const std::string& topic, runtime::Isolation isolation,
                                    std::int32_t partition = 0);
+  // Waits until the markers of all transactions are written: a commit returns before they are.
+  void settle(const std::string& topic);
+  // The values in partition 0 once it is settled.
   std::vector<std::string> values(const std::string& topic, runtime::Isolation isolation);
   // A producer that has begun a transaction.
   std::unique_ptr<runtime::TransactionalProducer> begun_producer(const std::string& id);
@@ -63,10 +66,10 @@ events::OutputRecord record(const std::string& topic, const std::string& value,
 bool poll_until(std::vector<std::pair<runtime::Membership*, RecordingListener*>> members,
                 const std::function<bool()>& condition, int timeout_ms = 30000);
 
-#define ASSERT_OK(expression)                                \
-  do {                                                       \
-    const auto& ok_status = (expression);                    \
-    ASSERT_TRUE(ok_status) << ok_status.error().message;     \
+#define ASSERT_OK(expression)                            \
+  do {                                                   \
+    const auto& ok_status = (expression);                \
+    ASSERT_TRUE(ok_status) << ok_status.error().message; \
   } while (false)
 
 }  // namespace voketag::kafka

@@ -79,6 +79,7 @@ TEST_F(OffsetsTest, ReadCommittedWatermarksEndAtTheLastStableOffset) {
   const auto producer = begun_producer(unique("id"));
   ASSERT_OK(producer->send(record("in", "1")));
   ASSERT_EQ(producer->commit({}, *member).outcome, CommitOutcome::kCommitted);
+  settle("in");
   ASSERT_OK(producer->begin());
   for (int i = 0; i < 300; ++i) ASSERT_OK(producer->send(record("in", "open")));
 
@@ -96,6 +97,7 @@ TEST_F(OffsetsTest, ReadCommittedWatermarksEndAtTheLastStableOffset) {
   EXPECT_EQ(stable->low, 0);
   EXPECT_EQ(stable->high, 2);
   EXPECT_EQ(producer->abort().outcome, CommitOutcome::kAborted);
+  settle("in");
   EXPECT_EQ(log().watermarks({"in", 0}, Isolation::kReadCommitted)->high, 303);
 }
 

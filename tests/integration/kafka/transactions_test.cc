@@ -87,7 +87,7 @@ TEST_F(TransactionsTest, AnOpenTransactionIsInvisibleToReadCommittedAlone) {
     seen += batch.records.size();
   }
   EXPECT_EQ(seen, many.size());
-  EXPECT_THAT(values("out", Isolation::kReadCommitted), IsEmpty());
+  EXPECT_TRUE(read_all("out", Isolation::kReadCommitted).empty());
   ASSERT_EQ(producer->commit({}, *member).outcome, CommitOutcome::kCommitted);
   EXPECT_EQ(values("out", Isolation::kReadCommitted).size(), many.size());
 }
@@ -161,6 +161,7 @@ TEST_F(TransactionsTest, TheLargestDeadLetterPasses) {
   letter.headers = {{"reason", std::string(200000, 'r')}};
   ASSERT_OK(producer->send(letter));
   ASSERT_EQ(producer->commit({}, *member).outcome, CommitOutcome::kCommitted);
+  settle("dead-letters");
   const auto read = read_all("dead-letters", Isolation::kReadCommitted);
   ASSERT_EQ(read.size(), 1U);
   EXPECT_EQ(read[0].value, letter.value);

@@ -10,17 +10,20 @@ namespace {
 constexpr std::array kPhases = {Phase::kInit,        Phase::kBegin,  Phase::kSend,
                                 Phase::kSendOffsets, Phase::kCommit, Phase::kAbort};
 
-ErrorFacts retriable(rd_kafka_resp_err_t code) { return {.code = code, .retriable = true}; }
-ErrorFacts abortable(rd_kafka_resp_err_t code) { return {.code = code, .requires_abort = true}; }
+ErrorFacts retriable(rd_kafka_resp_err_t code) {
+  return {.code = code, .retriable = true};
+}
+ErrorFacts abortable(rd_kafka_resp_err_t code) {
+  return {.code = code, .requires_abort = true};
+}
 ErrorFacts fatal(rd_kafka_resp_err_t code, rd_kafka_resp_err_t cause) {
   return {.code = code, .fatal = true, .fatal_cause = cause};
 }
 
 TEST(ErrorClassTest, AFatalFenceIsAFenceInEveryPhase) {
   for (const Phase phase : kPhases) {
-    for (const auto cause :
-         {RD_KAFKA_RESP_ERR__FENCED, RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
-          RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH}) {
+    for (const auto cause : {RD_KAFKA_RESP_ERR__FENCED, RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
+                             RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH}) {
       // librdkafka gives the code itself, or _FATAL or _STATE once the handle is dead.
       for (const auto code : {cause, RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR__STATE}) {
         EXPECT_EQ(classify(fatal(code, cause), phase, false), Verdict::kFenced)
@@ -38,7 +41,8 @@ TEST(ErrorClassTest, AnEpochErrorThatIsNotFatalAsksForAnAbort) {
 }
 
 TEST(ErrorClassTest, OtherFatalErrorsEndTheProducerButLeaveACommitOpen) {
-  const auto error = fatal(RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
+  const auto error =
+      fatal(RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER);
   for (const Phase phase : kPhases) {
     EXPECT_EQ(classify(error, phase, false),
               phase == Phase::kCommit ? Verdict::kUnknown : Verdict::kFatal)
@@ -47,8 +51,8 @@ TEST(ErrorClassTest, OtherFatalErrorsEndTheProducerButLeaveACommitOpen) {
 }
 
 TEST(ErrorClassTest, ARetriableErrorIsRetriedAndNeverTakenForAnAnswer) {
-  for (const Phase phase : {Phase::kInit, Phase::kBegin, Phase::kSendOffsets, Phase::kCommit,
-                            Phase::kAbort}) {
+  for (const Phase phase :
+       {Phase::kInit, Phase::kBegin, Phase::kSendOffsets, Phase::kCommit, Phase::kAbort}) {
     EXPECT_EQ(classify(retriable(RD_KAFKA_RESP_ERR__TIMED_OUT), phase, true), Verdict::kRetry)
         << to_string(phase);
   }

@@ -1,5 +1,6 @@
 // Error paths against librdkafka's mock cluster: it answers with the errors it is told to answer
-// with. It does not keep transactions (what is committed or aborted is for the real broker's tests).
+// with. It does not keep transactions (what is committed or aborted is for the real broker's
+// tests).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
@@ -87,8 +88,8 @@ class MockClusterTest : public ::testing::Test {
 
   void send_one() {
     ASSERT_TRUE(producer_->begin());
-    ASSERT_TRUE(producer_->send(
-        {.topic = "out", .partition = 0, .key = "k", .value = "v", .headers = {}}));
+    ASSERT_TRUE(
+        producer_->send({.topic = "out", .partition = 0, .key = "k", .value = "v", .headers = {}}));
   }
 
   CommitResult commit() {
@@ -126,9 +127,9 @@ TEST_F(MockClusterTest, ACommitWhoseConnectionBrokeAsksForAnotherProducer) {
 
 TEST_F(MockClusterTest, PassingErrorsAreRetried) {
   begin();
-  fail_next(kEndTxn, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
-                      RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
-                      RD_KAFKA_RESP_ERR_NOT_COORDINATOR});
+  fail_next(kEndTxn,
+            {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+             RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE, RD_KAFKA_RESP_ERR_NOT_COORDINATOR});
   fail_next(kTxnOffsetCommit, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS});
   const auto result = commit();
   EXPECT_EQ(result.outcome, CommitOutcome::kCommitted) << result.detail;
@@ -161,7 +162,8 @@ TEST_F(MockClusterTest, AMemberThatIsAGenerationBehindIsNotFenced) {
 TEST_F(MockClusterTest, ACommitWithoutAnAnswerIsUnknownInBoundedTime) {
   begin();
   // Let everything but the end of the transaction pass.
-  for (int i = 0; i < 200; ++i) fail_next(kEndTxn, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS});
+  for (int i = 0; i < 200; ++i)
+    fail_next(kEndTxn, {RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS});
   const std::int64_t started_ms = monotonic_ms();
   const auto result = commit();
   EXPECT_EQ(result.outcome, CommitOutcome::kUnknown) << result.detail;
@@ -184,15 +186,15 @@ TEST_F(MockClusterTest, ARecordThatTheBrokerRefusesAbortsTheTransactionAndIsName
 TEST_F(MockClusterTest, PartitionsAreRegisteredAgainWhileTheCoordinatorIsBusy) {
   begin();
   EXPECT_EQ(producer_->abort().outcome, CommitOutcome::kAborted);
-  fail_next(kAddPartitionsToTxn, {RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS,
-                                  RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS});
+  fail_next(kAddPartitionsToTxn,
+            {RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS});
   send_one();
   EXPECT_EQ(commit().outcome, CommitOutcome::kCommitted);
 }
 
 TEST_F(MockClusterTest, APredecessorsTransactionIsSettledWithoutHalfSecondWaits) {
-  fail_next(kInitProducerId, {RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS,
-                              RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS});
+  fail_next(kInitProducerId,
+            {RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS});
   const std::int64_t started_ms = monotonic_ms();
   const auto producer = log_->open_producer("id");
   ASSERT_TRUE(producer) << producer.error().message;
@@ -203,8 +205,8 @@ TEST_F(MockClusterTest, APredecessorThatIsNeverSettledIsATimeout) {
   options_.open_timeout_ms = 1500;
   auto log = KafkaLog::open(options_);
   ASSERT_TRUE(log);
-  fail_next(kInitProducerId, std::vector<rd_kafka_resp_err_t>(
-                                 200, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS));
+  fail_next(kInitProducerId,
+            std::vector<rd_kafka_resp_err_t>(200, RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS));
   const std::int64_t started_ms = monotonic_ms();
   const auto producer = (*log)->open_producer("id");
   ASSERT_FALSE(producer);
@@ -224,8 +226,8 @@ TEST_F(MockClusterTest, AnUnreachableBrokerIsNamedWithItsTroubleAndCure) {
   const runtime::TopicPartition partition{"in", 0};
   const auto committed = (*log)->committed("group", std::span(&partition, 1));
   const auto watermarks = (*log)->watermarks(partition, runtime::Isolation::kReadCommitted);
-  for (const auto& error : {brokers.error(), producer.error(), committed.error(),
-                            watermarks.error()}) {
+  for (const auto& error :
+       {brokers.error(), producer.error(), committed.error(), watermarks.error()}) {
     EXPECT_TRUE(error.code == events::Errc::kUnavailable || error.code == events::Errc::kTimeout)
         << error.message;
     EXPECT_THAT(error.message, HasSubstr("Kafka at 127.0.0.1:1"));
