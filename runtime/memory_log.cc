@@ -45,6 +45,8 @@ class MemoryMembership final : public Membership {
     if (self() == nullptr) rejoin_after_expulsion(listener);
     if (self() == nullptr) return {};
     self()->polled_at_ms = broker_.now().ms;
+    // Before it joins the next round: what it says it owns must be what it owns.
+    if (self()->target_pending) take_assignment(listener);
     auto& group = broker_.group(group_);
     if (group.preparing && !self()->joined) {
       self()->joined = true;

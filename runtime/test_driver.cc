@@ -1,0 +1,497 @@
+#include "runtime/test_driver.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "events/partitioner.h"
+#include "runtime/task.h"
+
+namespace voketag::runtime {
+namespace {
+
+constexpr std::size_t kTraceLines = 80;
+constexpr std::size_t kInstancesMax = 3;
+constexpr std::int64_t kStepsBetweenChecks = 100;
+// While nothing but timers waits: few enough at a time that nobody's session ends.
+constexpr std::int64_t kIdleJumpMs = 1'000;
+constexpr std::string_view kTimerPrefix = "timer/";
+constexpr std::size_t kDueDigits = 20;
+
+MemoryLogOptions log_options(const TestDriverOptions& options, std::mt19937_64& random) {
+  MemoryLogOptions result;
+  result.seed = random();
+  if (!options.disturbed) return result;
+  // Each fault is on in every other run: what hides behind another one is found as well.
+  const auto rate = [&](double most) {
+    return random() % 2 == 0 ? 0 : most * static_cast<double>(random() % 1000) / 1000;
+  };
+  result.faults.commit_unknown = rate(0.05);
+  result.faults.commit_aborted = rate(0.1);
+  result.faults.commit_fatal = rate(0.02);
+  result.faults.commit_troubled = rate(0.1);
+  result.faults.commit_crash = rate(0.02);
+  result.faults.marker_slow = rate(0.5);
+  result.faults.marker_slow_ms_max = 1 + static_cast<std::int64_t>(random() % 3'000);
+  result.faults.write_failed = rate(0.3);
+  result.faults.call_failed = rate(0.05);
+  result.faults.membership_failed = rate(0.002);
+  result.faults.fetch_short = rate(0.5);
+  return result;
+}
+
+}  // namespace
+
+struct TestDriver::Part {
+  std::string name;
+  std::unique_ptr<Worker> worker;
+  std::unique_ptr<MemoryViewSink> sink;
+  std::unique_ptr<Projector> projector;
+  bool paused = false;
+};
+
+struct TestDriver::Instance {
+  std::string name;
+  std::filesystem::path directory;
+  std::filesystem::path copy;  // of the state, from an earlier crash
+  std::unique_ptr<state::Database> database;
+  std::vector<Part> parts;
+  events::Timestamp frozen_until;
+  bool alive() const { return database != nullptr; }
+};
+
+TestDriver::TestDriver(TestSystem system, TestDriverOptions options)
+    : system_(std::move(system)),
+      options_(std::move(options)),
+      random_(options_.seed),
+      log_(clock_, log_options(options_, random_)) {
+  std::filesystem::remove_all(options_.directory);
+  std::filesystem::create_directories(options_.directory);
+  const double views_fail = options_.disturbed && chance(0.5) ? 0.1 : 0;
+  views_.next_fault = [this, views_fail] {
+    if (calm_ || !chance(views_fail)) return MemoryViews::Fault::kNone;
+    return below(2) == 0 ? MemoryViews::Fault::kLost : MemoryViews::Fault::kUnknownButDone;
+  };
+}
+
+TestDriver::~TestDriver() {
+  instances_.clear();
+  std::error_code ignored;
+  std::filesystem::remove_all(options_.directory, ignored);
+}
+
+void TestDriver::at_step(std::int64_t step, std::function<void()> action) {
+  actions_.emplace(step, std::move(action));
+}
+
+// ---- instances ----------------------------------------------------------------------------------
+
+TestDriver::Instance* TestDriver::find(std::string_view name) {
+  for (auto& instance : instances_) {
+    if (instance->name == name) return instance.get();
+  }
+  return nullptr;
+}
+
+std::vector<TestDriver::Instance*> TestDriver::live_instances() {
+  std::vector<Instance*> live;
+  for (auto& instance : instances_) {
+    if (instance->alive()) live.push_back(instance.get());
+  }
+  return live;
+}
+
+void TestDriver::start(const std::string& name) {
+  Instance* instance = find(name);
+  if (instance == nullptr) {
+    instances_.push_back(std::make_unique<Instance>());
+    instance = instances_.back().get();
+    instance->name = name;
+    instance->directory = options_.directory / name;
+    instance->copy = options_.directory / (name + ".copy");
+  }
+  if (!instance->alive()) start_instance(*instance);
+}
+
+void TestDriver::start_instance(Instance& instance) {
+  note(instance.name + " starts");
+  auto database = state::Database::open(instance.directory);
+  if (!database) {
+    error_ = database.error();
+    return;
+  }
+  instance.database = *std::move(database);
+  instance.frozen_until = {};
+  for (const auto& processor : system_.processors) {
+    const std::string name(processor->name());
+    WorkerOptions options;
+    options.group = name;
+    options.transactional_id = name + "." + instance.name;
+    options.records_per_poll_max =
+        options_.disturbed ? static_cast<std::size_t>(1 + below(20)) : 500;
+    options.crash_marker_file = instance.directory / ("handling-" + name);
+    Part part;
+    part.name = name;
+    part.worker = std::make_unique<Worker>(log_, *instance.database, *processor, clock_, options);
+    instance.parts.push_back(std::move(part));
+  }
+  for (const auto& projection : system_.projections) {
+    ProjectorOptions options;
+    options.records_per_poll_max =
+        options_.disturbed ? static_cast<std::size_t>(1 + below(20)) : 500;
+    Part part;
+    part.name = "view of " + std::string(projection->name());
+    part.sink = std::make_unique<MemoryViewSink>(views_, std::string(projection->name()));
+    part.projector = std::make_unique<Projector>(log_, *projection, *part.sink, clock_, options);
+    instance.parts.push_back(std::move(part));
+  }
+}
+
+// Kills the process: nothing is committed, nothing is left in order.
+void TestDriver::end_instance(Instance& instance) {
+  instance.parts.clear();
+  instance.database.reset();
+}
+
+void TestDriver::crash(const std::string& name, StateFate fate) {
+  Instance& instance = *find(name);
+  end_instance(instance);
+  apply_fate(instance, fate);
+}
+
+void TestDriver::apply_fate(Instance& instance, StateFate fate) {
+  switch (fate) {
+    case StateFate::kKept:
+      std::filesystem::remove_all(instance.copy);
+      std::filesystem::copy(instance.directory, instance.copy,
+                            std::filesystem::copy_options::recursive);
+      return;
+    case StateFate::kLost: std::filesystem::remove_all(instance.directory); return;
+    case StateFate::kOlderCopy:
+      if (!std::filesystem::exists(instance.copy)) return;
+      std::filesystem::remove_all(instance.directory);
+      std::filesystem::rename(instance.copy, instance.directory);
+      return;
+  }
+}
+
+events::Status TestDriver::stop(const std::string& name) {
+  Instance& instance = *find(name);
+  note(name + " stops in order");
+  events::Status result;
+  try {
+    for (auto& part : instance.parts) {
+      const auto status = part.worker ? part.worker->stop() : part.projector->stop();
+      if (!status && result) result = status;
+    }
+  } catch (const SimulatedCrash&) {
+    note(name + " crashes while it stops");
+  }
+  end_instance(instance);
+  return result;
+}
+
+// ---- steps --------------------------------------------------------------------------------------
+
+void TestDriver::pause(const std::string& name, const std::string& part, bool paused) {
+  for (auto& candidate : find(name)->parts) {
+    if (candidate.name == part) candidate.paused = paused;
+  }
+}
+
+void TestDriver::step_part(Instance& instance, Part& part) {
+  if (part.paused) return;
+  note(instance.name + " " + part.name);
+  try {
+    events::Status status;
+    if (part.worker) {
+      // In a process they are two threads: either may be ahead of the other.
+      if (!options_.disturbed || below(2) == 0) status = part.worker->step(0);
+      if (status && (!options_.disturbed || below(2) == 0)) {
+        status = part.worker->restorer().step(0);
+      }
+    } else {
+      status = part.projector->step(0);
+    }
+    if (!status) end_process(instance, part.name, status.error());
+  } catch (const SimulatedCrash&) {
+    happened("crash in a commit", instance.name + " " + part.name);
+    end_instance(instance);
+  }
+}
+
+// An error ends the process. Whoever was frozen again and again may come to that by itself
+// (Worker::fenced), and is started again by whatever started it; any other error is a failure.
+void TestDriver::end_process(Instance& instance, const std::string& doing,
+                             const events::Error& error) {
+  const std::string who = instance.name + " " + doing;
+  if (options_.disturbed && error.code == events::Errc::kFenced) {
+    happened("end after three take-overs", who);
+    end_instance(instance);
+  } else if (!error_) {
+    error_ = events::Error{error.code, who + ": " + error.message};
+  }
+}
+
+void TestDriver::step_chosen() {
+  std::vector<Instance*> ready;
+  for (Instance* instance : live_instances()) {
+    if (instance->frozen_until <= clock_.now()) ready.push_back(instance);
+  }
+  if (ready.empty()) return;
+  const auto pick = [&](std::size_t count) {
+    return options_.disturbed
+               ? static_cast<std::size_t>(below(static_cast<std::int64_t>(count)))
+               : static_cast<std::size_t>(step_) % count;
+  };
+  Instance& instance = *ready[pick(ready.size())];
+  step_part(instance, instance.parts[pick(instance.parts.size())]);
+}
+
+void TestDriver::disturb() {
+  for (auto& instance : instances_) {
+    if (!instance->alive() && chance(0.02)) start_instance(*instance);
+  }
+  if (!chance(0.012)) return;
+  const auto live = live_instances();
+  Instance* const victim =
+      live.empty() ? nullptr
+                   : live[static_cast<std::size_t>(below(static_cast<std::int64_t>(live.size())))];
+  switch (below(7)) {
+    case 0:
+      if (victim == nullptr) return;
+      happened("crash", victim->name);
+      crash(victim->name, static_cast<StateFate>(below(3)));
+      return;
+    case 1:
+      if (instances_.size() >= kInstancesMax) return;
+      happened("new instance", std::to_string(instances_.size() + 1));
+      start("instance-" + std::to_string(instances_.size() + 1));
+      return;
+    case 2:
+      if (victim == nullptr) return;
+      victim->frozen_until = {clock_.now().ms + 500 + below(15'000)};
+      happened("freeze", victim->name);
+      return;
+    case 3: {
+      if (victim == nullptr || victim->frozen_until > clock_.now()) return;
+      happened("stop", victim->name);
+      if (const auto status = stop(victim->name); !status) end_process(*victim, "stop", status.error());
+      return;
+    }
+    case 4: {
+      const auto jump_ms = below(8'000);
+      happened("clock jump", std::to_string(jump_ms) + " ms");
+      clock_.advance(jump_ms);
+      return;
+    }
+    default:
+      happened("compaction", "of the changelogs");
+      for (const auto& processor : system_.processors) {
+        log_.compact(changelog_topic(processor->name()));
+      }
+  }
+}
+
+void TestDriver::calm_down() {
+  if (calm_) return;
+  calm_ = true;
+  note("faults end");
+  log_.set_faults({});
+  for (auto& instance : instances_) {
+    instance->frozen_until = {};
+    if (!instance->alive()) start_instance(*instance);
+  }
+}
+
+events::Status TestDriver::run() {
+  if (instances_.empty()) start("instance-1");
+  if (!options_.disturbed) calm_ = true;
+  while (!error_ && step_ < options_.steps_max) {
+    ++step_;
+    while (!actions_.empty() && actions_.begin()->first <= step_) {
+      actions_.extract(actions_.begin()).mapped()();
+    }
+    if (options_.disturbed && step_ < options_.disturbed_steps) {
+      disturb();
+    } else if (options_.disturbed) {
+      calm_down();
+      // A crash in a commit that was decided before the faults ended.
+      for (auto& instance : instances_) {
+        if (!instance->alive()) start_instance(*instance);
+      }
+    }
+    step_chosen();
+    clock_.advance(options_.disturbed ? 1 + below(15) : 5);
+    if (!calm_ || !actions_.empty() || step_ % kStepsBetweenChecks != 0 || !consumed()) continue;
+    const auto timer = next_timer();
+    if (!timer) return {};
+    clock_.advance(std::clamp<std::int64_t>(timer->ms - clock_.now().ms, 0, kIdleJumpMs));
+  }
+  if (error_) return tl::unexpected(*error_);
+  const auto timer = next_timer();
+  return events::fail(events::Errc::kTimeout,
+                      "no rest after " + std::to_string(step_) + " steps: " + unrest() +
+                          (timer ? "; the next timer is due at " + timer->to_string() : ""));
+}
+
+events::Status TestDriver::run_for(std::int64_t ms) {
+  const auto end = clock_.now().ms + ms;
+  while (clock_.now().ms < end && !error_) {
+    ++step_;
+    for (Instance* instance : live_instances()) {
+      for (std::size_t i = 0; i < instance->parts.size(); ++i) {
+        step_part(*instance, instance->parts[i]);
+        if (!instance->alive()) break;
+      }
+    }
+    clock_.advance(std::min<std::int64_t>(10, end - clock_.now().ms));
+  }
+  if (error_) return tl::unexpected(*error_);
+  return {};
+}
+
+events::Status TestDriver::run_until_idle(std::int64_t ms) {
+  const auto end = clock_.now().ms + ms;
+  while (clock_.now().ms < end) {
+    if (const auto status = run_for(100); !status) return status;
+    if (consumed()) return {};
+  }
+  return {};
+}
+
+// ---- rest ---------------------------------------------------------------------------------------
+
+std::string TestDriver::unread(
+    std::string_view topic, const std::function<std::int64_t(std::int32_t)>& position) const {
+  std::map<std::int32_t, std::int64_t> positions;
+  for (const auto& record : log_.records(topic)) {
+    const auto [known, is_new] = positions.try_emplace(record.partition, 0);
+    if (is_new) known->second = position(record.partition);
+    if (record.offset < known->second) continue;
+    return std::string(topic) + " partition " + std::to_string(record.partition) + " offset " +
+           std::to_string(record.offset) + " was not consumed by ";
+  }
+  return {};
+}
+
+std::string TestDriver::unrest() const {
+  if (!log_.settled()) return "a transaction is not settled";
+  auto& log = const_cast<MemoryLog&>(log_);  // asking moves nothing, but Log does not promise it
+  for (const auto& processor : system_.processors) {
+    for (const auto topic : processor->inputs()) {
+      const auto position = [&](std::int32_t partition) -> std::int64_t {
+        const TopicPartition name{std::string(topic), partition};
+        const auto offsets = log.committed(processor->name(), std::span(&name, 1));
+        return offsets ? offsets->offsets[0].value_or(0) : 0;
+      };
+      if (auto left = unread(topic, position); !left.empty()) {
+        return left + std::string(processor->name());
+      }
+    }
+  }
+  for (const auto& projection : system_.projections) {
+    for (const auto topic : projection->inputs()) {
+      const auto position = [&](std::int32_t partition) {
+        return views_.position(projection->name(), {std::string(topic), partition});
+      };
+      if (auto left = unread(topic, position); !left.empty()) {
+        return left + "the view " + std::string(projection->name());
+      }
+    }
+  }
+  return {};
+}
+
+bool TestDriver::consumed() const { return unrest().empty(); }
+
+std::optional<events::Timestamp> TestDriver::next_timer() const {
+  std::optional<events::Timestamp> next;
+  for (const auto& processor : system_.processors) {
+    for (const auto& [key, value] : state(processor->name())) {
+      const auto name = std::string_view(key).substr(key.find('/') + 1);
+      if (!name.starts_with(kTimerPrefix)) continue;
+      const events::Timestamp due{
+          std::stoll(std::string(name.substr(kTimerPrefix.size(), kDueDigits)))};
+      if (!next || due < *next) next = due;
+    }
+  }
+  return next;
+}
+
+std::map<std::string, std::string> TestDriver::state(std::string_view processor) const {
+  std::map<std::string, std::string> result;
+  for (const auto& record : log_.records(changelog_topic(processor))) {
+    if (record.key == kClaimKey || record.key == kCommitKey) continue;
+    const std::string key = std::to_string(record.partition) + "/" + record.key.value();
+    if (record.value) {
+      result[key] = *record.value;
+    } else {
+      result.erase(key);
+    }
+  }
+  return result;
+}
+
+std::string TestDriver::compare_local_state() const {
+  std::string differences;
+  for (const auto& instance : instances_) {
+    if (!instance->alive()) continue;
+    for (std::size_t i = 0; i < system_.processors.size(); ++i) {
+      const auto& name = instance->parts[i].name;
+      std::map<std::string, std::string> local;
+      std::map<std::string, std::string> recorded;
+      const auto changelog = state(name);
+      for (const auto partition : instance->parts[i].worker->active_partitions()) {
+        const std::string prefix = std::to_string(partition) + "/";
+        instance->database->open_partition(name, partition)
+            ->scan("", [&](std::string_view key, std::string_view value) {
+              local[prefix + std::string(key)] = std::string(value);
+              return true;
+            });
+        for (const auto& [key, value] : changelog) {
+          if (key.starts_with(prefix)) recorded[key] = value;
+        }
+      }
+      if (local == recorded) continue;
+      differences += instance->name + " " + name + ": " + std::to_string(local.size()) +
+                     " keys in the local state, " + std::to_string(recorded.size()) +
+                     " in the changelog, or other values\n";
+    }
+  }
+  return differences;
+}
+
+// ---- chance and trace ---------------------------------------------------------------------------
+
+bool TestDriver::chance(double probability) {
+  if (probability <= 0) return false;
+  return static_cast<double>(random_() >> 11) * 0x1.0p-53 < probability;
+}
+
+std::int64_t TestDriver::below(std::int64_t bound) {
+  return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(bound));
+}
+
+void TestDriver::note(const std::string& what) {
+  trace_.push_back(std::to_string(step_) + " +" +
+                   std::to_string(clock_.now().ms - ManualClock().now().ms) + " ms  " + what);
+  if (trace_.size() > kTraceLines) trace_.pop_front();
+}
+
+void TestDriver::happened(const std::string& kind, const std::string& what) {
+  ++disturbances_[kind];
+  note(kind + ": " + what);
+}
+
+std::string TestDriver::trace() const {
+  std::string text;
+  for (const auto& line : trace_) text += line + "\n";
+  return text;
+}
+
+void silence_log() { spdlog::set_level(spdlog::level::off); }
+
+}  // namespace voketag::runtime

@@ -1,0 +1,138 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "events/error.h"
+#include "processors/processor.h"
+#include "processors/projection.h"
+#include "runtime/memory_log.h"
+#include "runtime/memory_view_sink.h"
+#include "runtime/projector.h"
+#include "runtime/worker.h"
+#include "state/database.h"
+
+namespace voketag::runtime {
+
+// What is run: every instance runs all of it. Processors and projections hold no state of their own.
+struct TestSystem {
+  std::vector<std::shared_ptr<processors::Processor>> processors;
+  std::vector<std::shared_ptr<processors::Projection>> projections;
+};
+
+struct TestDriverOptions {
+  std::uint64_t seed = 1;
+  // For the state of the instances; made and removed by the driver.
+  std::filesystem::path directory;
+  // An undisturbed run has one instance and steps its parts in turn; a disturbed one has whatever
+  // the seed brings.
+  bool disturbed = false;
+  // For so many steps things go wrong; then faults end and everything may come to rest.
+  std::int64_t disturbed_steps = 3'000;
+  std::int64_t steps_max = 200'000;
+};
+
+// What becomes of an instance's state directory when it crashes.
+enum class StateFate { kKept, kLost, kOlderCopy };
+
+// Runs the engine over a simulated cluster, one step of one part at a time: workers, restorers and
+// projectors of several instances, each instance with a database of its own on disk. Which part is
+// stepped, and what happens between the steps (crashes, frozen processes, new instances, clock
+// jumps, compaction, the faults of memory_log.h), follows from the seed alone; the same seed gives
+// the same run.
+//
+// Not thread-safe.
+class TestDriver {
+ public:
+  TestDriver(TestSystem system, TestDriverOptions options);
+  ~TestDriver();
+  TestDriver(const TestDriver&) = delete;
+  TestDriver& operator=(const TestDriver&) = delete;
+
+  // Something that is to happen (an input, say) at about this step.
+  void at_step(std::int64_t step, std::function<void()> action);
+
+  // Steps until every input is consumed, every row written, no transaction open and no timer set;
+  // time jumps to the next timer where there is nothing else to do. An error: something could not be
+  // cured, or there was no rest within steps_max.
+  events::Status run();
+
+  // ---- by hand, for scenarios
+  void start(const std::string& name);
+  void crash(const std::string& name, StateFate fate = StateFate::kKept);
+  events::Status stop(const std::string& name);
+  // A part that is paused is not stepped: "tokens", or "view of products".
+  void pause(const std::string& name, const std::string& part, bool paused);
+  // Steps everything in turn for so much simulated time.
+  events::Status run_for(std::int64_t ms);
+  // As run, but time does not jump: stops before timers that lie further ahead than `ms`.
+  events::Status run_until_idle(std::int64_t ms);
+
+  ManualClock& clock() { return clock_; }
+  MemoryLog& log() { return log_; }
+  MemoryViews& views() { return views_; }
+
+  // The state of a processor's partitions as its changelog has it: "partition/key" -> value, without
+  // claims and commit records.
+  std::map<std::string, std::string> state(std::string_view processor) const;
+  // Where the local state of an active partition differs from its changelog; empty: nowhere.
+  std::string compare_local_state() const;
+  // The last steps, for a test that fails.
+  std::string trace() const;
+  std::int64_t steps() const { return step_; }
+  // How often each kind of disturbance happened, for tests that ask whether anything did.
+  const std::map<std::string, int>& disturbances() const { return disturbances_; }
+
+ private:
+  struct Instance;
+  struct Part;
+
+  void step_chosen();
+  void step_part(Instance& instance, Part& part);
+  void end_process(Instance& instance, const std::string& doing, const events::Error& error);
+  void disturb();
+  void calm_down();
+  void note(const std::string& what);
+  void happened(const std::string& kind, const std::string& what);
+  Instance* find(std::string_view name);
+  std::vector<Instance*> live_instances();
+  void start_instance(Instance& instance);
+  void end_instance(Instance& instance);
+  void apply_fate(Instance& instance, StateFate fate);
+  // Whether nothing waits but timers.
+  bool consumed() const;
+  // What is still to be done, or nothing.
+  std::string unrest() const;
+  std::string unread(std::string_view topic,
+                     const std::function<std::int64_t(std::int32_t)>& position) const;
+  std::optional<events::Timestamp> next_timer() const;
+  bool chance(double probability);
+  std::int64_t below(std::int64_t bound);
+
+  const TestSystem system_;
+  const TestDriverOptions options_;
+  std::mt19937_64 random_;
+  ManualClock clock_;
+  MemoryLog log_;
+  MemoryViews views_;
+  std::vector<std::unique_ptr<Instance>> instances_;
+  std::multimap<std::int64_t, std::function<void()>> actions_;
+  std::int64_t step_ = 0;
+  bool calm_ = false;
+  std::optional<events::Error> error_;
+  std::deque<std::string> trace_;
+  std::map<std::string, int> disturbances_;
+};
+
+// Silences the engine's log: under a simulation every warning is expected.
+void silence_log();
+
+}  // namespace voketag::runtime
