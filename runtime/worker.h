@@ -26,7 +26,9 @@ struct WorkerOptions {
   std::string transactional_id;  // "voketag.<processor>.<instance>.<slot>"
   std::string configuration_version;
   // A transaction is committed when nothing more is waiting, or after so long, or after so many
-  // bytes: idle, every event is passed on at once; busy, transactions grow and cost less each.
+  // bytes: idle, every event is passed on at once. While records stream in (the last transaction
+  // had many), one is open for half as long at least: transactions grow, and each costs the brokers
+  // a marker in every partition it touched.
   int commit_interval_ms = 100;
   std::size_t transaction_bytes_max = 16U << 20;
   std::size_t records_per_poll_max = 500;
@@ -126,6 +128,8 @@ class Worker final : private RebalanceListener {
   events::Timestamp transaction_began_at_;
   std::size_t transaction_bytes_ = 0;
   bool drained_ = false;  // the last poll brought nothing
+  std::size_t transaction_records_ = 0;
+  bool busy_ = false;     // the last transaction had many records, so more are on their way
   std::vector<events::OutputRecord> outputs_;  // of the record or timer being handled
 
   // What is left of the batch was fetched for positions that no longer hold.

@@ -42,11 +42,10 @@ struct KafkaOptions {
   int linger_ms = 20;
   std::string compression = "none";  // none, gzip, snappy, lz4, zstd
 
-  // Memory: of each fetcher, read ahead (a response in flight comes on top) ...
-  std::int64_t fetch_queue_bytes_max = 16 * 1024 * 1024;
-  // ... at most this much in one response ...
-  std::int64_t fetch_response_bytes_max = 16 * 1024 * 1024;
-  // ... and of each producer, sent and not yet acknowledged.
+  // Memory: of each fetcher, what is read ahead. Measured to read as fast as four times as much.
+  // One response on top, which is as large as the largest record may be.
+  std::int64_t fetch_queue_bytes_max = 4 * 1024 * 1024;
+  // Memory of each producer: sent and not yet acknowledged.
   std::int64_t send_queue_bytes_max = 32 * 1024 * 1024;
   // The largest record that can be written or read, with its key and headers. The largest dead
   // letter (8 MiB) and its envelope fit.
