@@ -26,7 +26,7 @@ Client::Settings settings_for(const KafkaOptions& options, runtime::Isolation is
       {"fetch.queue.backoff.ms", "2"},
       {"queued.min.messages", "1000000"},
       {"queued.max.messages.kbytes", std::to_string(options.fetch_queue_bytes_max / 1024)},
-      {"fetch.max.bytes", std::to_string(options.fetch_response_bytes_max)},
+      {"fetch.max.bytes", std::to_string(options.record_bytes_max)},
       {"fetch.message.max.bytes", "1048576"},
   };
   settings.fixed = {
