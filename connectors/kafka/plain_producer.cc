@@ -12,7 +12,8 @@ Client::Settings settings_for(const KafkaOptions& options) {
   Client::Settings settings;
   settings.purpose = "producer";
   settings.defaults = {
-      {"linger.ms", std::to_string(options.linger_ms)},
+      // A write hands over all it has and then waits: lingering would only delay it.
+      {"linger.ms", "0"},
       {"compression.type", options.compression},
       {"message.timeout.ms", std::to_string(options.commit_timeout_ms)},
       {"queue.buffering.max.messages", "1000000"},
