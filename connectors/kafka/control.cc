@@ -80,8 +80,9 @@ Result<std::shared_ptr<Control>> Control::open(const KafkaOptions& options) {
 Result<Event> Control::ask(
     rd_kafka_admin_op_t operation, std::string_view what,
     const std::function<void(rd_kafka_AdminOptions_t*)>& configure,
-    const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& request) {
-  const Deadline deadline(client_->options().request_timeout_ms);
+    const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& request,
+    std::optional<int> timeout_ms) {
+  const Deadline deadline(timeout_ms.value_or(client_->options().request_timeout_ms));
   while (true) {
     const AdminOptions options(rd_kafka_AdminOptions_new(client_->get(), operation));
     std::array<char, 256> reason{};

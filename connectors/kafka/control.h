@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -25,12 +26,14 @@ class Control {
   events::Result<std::vector<runtime::Watermarks>> watermarks(
       std::span<const runtime::TopicPartition> partitions, runtime::Isolation isolation);
 
-  // Sends an admin request and waits for its result. `request` is given the options and the queue
-  // to use; `what` is named in errors. The event carries no error.
+  // Sends an admin request and waits for its result, request_timeout_ms unless another time is
+  // given. `request` is given the options and the queue to use; `what` is named in errors. The
+  // event carries no error.
   events::Result<Event> ask(
       rd_kafka_admin_op_t operation, std::string_view what,
       const std::function<void(rd_kafka_AdminOptions_t*)>& configure,
-      const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& request);
+      const std::function<void(rd_kafka_AdminOptions_t*, rd_kafka_queue_t*)>& request,
+      std::optional<int> timeout_ms = std::nullopt);
 
  private:
   explicit Control(std::unique_ptr<Client> client) : client_(std::move(client)) {}

@@ -32,6 +32,8 @@ struct KafkaOptions {
   int open_timeout_ms = 30000;
   // Bound of one question about topics, offsets or watermarks.
   int request_timeout_ms = 10000;
+  // Bound of creating topics: a few hundred partitions keep a small broker busy for seconds.
+  int create_timeout_ms = 60000;
   // How long the broker holds an empty fetch. A record is delivered as soon as it is there; what
   // waits this long at most is the news that a partition's end is reached, and the first fetch of
   // a partition that was just assigned.

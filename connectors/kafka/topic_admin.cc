@@ -122,7 +122,7 @@ Status create(Control& control, std::span<const TopicSpec* const> missing, int r
 
 // A controller answers before every broker knows: nobody should meet a topic without a leader.
 Status await_leaders(Control& control, std::span<const TopicSpec> topics) {
-  const Deadline deadline(control.client().options().request_timeout_ms);
+  const Deadline deadline(control.client().options().create_timeout_ms);
   while (true) {
     auto metadata = fetch_metadata(control.client(), deadline);
     if (!metadata) return tl::unexpected(metadata.error());
@@ -273,7 +273,7 @@ Result<int> TopicAdmin::brokers() {
 
 Result<int> TopicAdmin::ensure_topics(std::span<const TopicSpec> topics) {
   Client& client = control_->client();
-  const Deadline deadline(client.options().request_timeout_ms);
+  const Deadline deadline(client.options().create_timeout_ms);
   auto metadata = fetch_metadata(client, deadline);
   if (!metadata) return tl::unexpected(metadata.error());
   std::vector<const TopicSpec*> missing;

@@ -57,6 +57,30 @@ void KafkaTest::SetUp() {
   log_ = std::move(*opened);
 }
 
+void KafkaTest::TearDown() {
+  if (log_ == nullptr) return;
+  Client::Settings settings;
+  settings.purpose = "teardown";
+  const auto client = Client::open(options_, std::move(settings));
+  ASSERT_OK(client);
+  rd_kafka_t* handle = (*client)->get();
+  const rd_kafka_metadata_t* metadata = nullptr;
+  if (rd_kafka_metadata(handle, 1, nullptr, &metadata, 20000) != RD_KAFKA_RESP_ERR_NO_ERROR) return;
+  std::vector<rd_kafka_DeleteTopic_t*> requests;
+  for (int i = 0; i < metadata->topic_cnt; ++i) {
+    const std::string_view topic = metadata->topics[i].topic;
+    if (topic.starts_with(options_.topic_prefix)) {
+      requests.push_back(rd_kafka_DeleteTopic_new(metadata->topics[i].topic));
+    }
+  }
+  rd_kafka_metadata_destroy(metadata);
+  if (requests.empty()) return;
+  const Queue answers(rd_kafka_queue_new(handle));
+  rd_kafka_DeleteTopics(handle, requests.data(), requests.size(), nullptr, answers.get());
+  const Event event(rd_kafka_queue_poll(answers.get(), 60000));
+  rd_kafka_DeleteTopic_destroy_array(requests.data(), requests.size());
+}
+
 void KafkaTest::create_topic(const std::string& name, std::int32_t partitions) {
   const TopicSpec spec{.name = name, .partitions = partitions};
   ASSERT_OK(log().topics().ensure_topics(std::span(&spec, 1)));

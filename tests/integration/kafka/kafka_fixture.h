@@ -37,6 +37,8 @@ struct RecordingListener final : runtime::RebalanceListener {
 class KafkaTest : public ::testing::Test {
  protected:
   void SetUp() override;
+  // Deletes the topics: a broker is kept busy by those of hundreds of tests.
+  void TearDown() override;
 
   KafkaLog& log() { return *log_; }
   const KafkaOptions& options() const { return options_; }
