@@ -421,20 +421,14 @@ events::Status Worker::keep_work() {
 }
 
 events::Status Worker::roll_back() {
-  ++rolled_back_;
-  batch_void_ = true;
   for (const auto& [partition, task] : tasks_) {
-    if (!task->touched()) continue;
-    task->rewind();
-    if (const auto status = fetch_from_committed(*task); !status) return status;
+    if (task->touched()) task->rewind();
   }
-  return {};
+  return fetch_again();
 }
 
 // The log alone knows whether the transaction took effect: read it back, as after a crash.
 events::Status Worker::restore_touched() {
-  ++rolled_back_;
-  batch_void_ = true;
   std::vector<std::int32_t> touched;
   for (const auto& [partition, task] : tasks_) {
     if (task->touched()) touched.push_back(partition);
@@ -442,6 +436,17 @@ events::Status Worker::restore_touched() {
   for (const auto partition : touched) {
     drop_task(partition);
     request_restore(partition);
+  }
+  return fetch_again();
+}
+
+// What is left of the batch at hand is void. That goes for every partition, also for those that the
+// transaction has not touched: the fetcher is past their records, which would be lost.
+events::Status Worker::fetch_again() {
+  ++rolled_back_;
+  batch_void_ = true;
+  for (const auto& [partition, task] : tasks_) {
+    if (const auto status = fetch_from_committed(*task); !status) return status;
   }
   return {};
 }

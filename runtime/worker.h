@@ -99,6 +99,7 @@ class Worker final : private RebalanceListener {
   events::Status roll_back();
   events::Status abort(const std::string& why);
   events::Status restore_touched();
+  events::Status fetch_again();
   events::Status fenced(const std::string& detail);
   events::Status reconnect_later(const events::Error& error);
   void drop_everything();
