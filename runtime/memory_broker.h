@@ -117,6 +117,7 @@ class MemoryLog::Broker {
   MemoryLogOptions options;
   std::map<std::string, std::int64_t> marker_delays;
   std::map<std::string, Script> scripts;
+  std::map<std::string, int> disturbed_commits;
   std::map<std::string, std::map<std::int32_t, Partition>> topics;
   std::map<std::int64_t, Transaction> transactions;  // not yet wholly settled
   std::map<std::string, Identity> identities;

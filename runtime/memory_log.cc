@@ -268,7 +268,10 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
         return *refused;
       }
     }
-    if (const auto script = broker_.take_script(id_)) return follow(*script);
+    if (const auto script = broker_.take_script(id_)) {
+      if (!positions.empty()) ++broker_.disturbed_commits[name_of(*script)];
+      return follow(*script);
+    }
     finish(MemoryLog::Broker::Decision::kCommitted);
     haunted_ = broker_.chance(broker_.options.faults.commit_troubled);
     return {CommitOutcome::kCommitted, {}, haunted_};
@@ -317,6 +320,16 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     return std::nullopt;
   }
 
+  static std::string name_of(const MemoryLog::Broker::Script& script) {
+    const std::string truth = script.took_effect ? ", took effect" : ", took no effect";
+    if (script.crash) return "crash in a commit" + truth;
+    switch (script.outcome) {
+      case CommitOutcome::kUnknown: return "unknown commit" + truth;
+      case CommitOutcome::kAborted: return "aborted commit";
+      default: return "fatal commit";
+    }
+  }
+
   CommitResult follow(const MemoryLog::Broker::Script& script) {
     using Decision = MemoryLog::Broker::Decision;
     if (script.crash) {
@@ -349,6 +362,7 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
   void end_early_if_haunted() {
     if (!haunted_ || sent_ == 0) return;
     haunted_ = false;
+    ++broker_.disturbed_commits["transaction ended early"];
     broker_.decide(transaction_, MemoryLog::Broker::Decision::kCommitted);
     transaction_ = 0;
   }
@@ -541,6 +555,10 @@ std::vector<std::string> MemoryLog::topics() const {
 bool MemoryLog::settled() const {
   broker_->tick();
   return broker_->transactions.empty();
+}
+
+const std::map<std::string, int>& MemoryLog::disturbed_commits() const {
+  return broker_->disturbed_commits;
 }
 
 std::int32_t MemoryLog::generation(std::string_view group) const {

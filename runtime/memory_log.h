@@ -132,6 +132,9 @@ class MemoryLog final : public Log {
   std::vector<std::string> topics() const;
   // Whether no transaction is open and every marker is written.
   bool settled() const;
+  // How often commits with input offsets ended in which way other than well, for tests that ask
+  // whether anything was disturbed.
+  const std::map<std::string, int>& disturbed_commits() const;
   // How many generations a group has had.
   std::int32_t generation(std::string_view group) const;
   // How often this id was initialised.

@@ -28,11 +28,11 @@ MemoryLogOptions log_options(const TestDriverOptions& options, std::mt19937_64& 
   const auto rate = [&](double most) {
     return random() % 2 == 0 ? 0 : most * static_cast<double>(random() % 1000) / 1000;
   };
-  result.faults.commit_unknown = rate(0.05);
-  result.faults.commit_aborted = rate(0.1);
-  result.faults.commit_fatal = rate(0.02);
-  result.faults.commit_troubled = rate(0.1);
-  result.faults.commit_crash = rate(0.02);
+  result.faults.commit_unknown = rate(0.3);
+  result.faults.commit_aborted = rate(0.3);
+  result.faults.commit_fatal = rate(0.1);
+  result.faults.commit_troubled = rate(0.5);
+  result.faults.commit_crash = rate(0.1);
   result.faults.marker_slow = rate(0.5);
   result.faults.marker_slow_ms_max = 1 + static_cast<std::int64_t>(random() % 3'000);
   result.faults.write_failed = rate(0.3);
@@ -67,6 +67,9 @@ TestDriver::TestDriver(TestSystem system, TestDriverOptions options)
       options_(std::move(options)),
       random_(options_.seed),
       log_(clock_, log_options(options_, random_)) {
+  // Rarely disturbed runs get more work done between one trouble and the next.
+  disturbance_rate_ = 0.001 * static_cast<double>(1 + below(10));
+  records_per_poll_max_ = options_.disturbed ? static_cast<std::size_t>(1 + below(8)) : 500;
   std::filesystem::remove_all(options_.directory);
   std::filesystem::create_directories(options_.directory);
   const double views_fail = options_.disturbed && chance(0.5) ? 0.1 : 0;
@@ -129,8 +132,7 @@ void TestDriver::start_instance(Instance& instance) {
     WorkerOptions options;
     options.group = name;
     options.transactional_id = name + "." + instance.name;
-    options.records_per_poll_max =
-        options_.disturbed ? static_cast<std::size_t>(1 + below(20)) : 500;
+    options.records_per_poll_max = records_per_poll_max_;
     options.crash_marker_file = instance.directory / ("handling-" + name);
     Part part;
     part.name = name;
@@ -139,8 +141,7 @@ void TestDriver::start_instance(Instance& instance) {
   }
   for (const auto& projection : system_.projections) {
     ProjectorOptions options;
-    options.records_per_poll_max =
-        options_.disturbed ? static_cast<std::size_t>(1 + below(20)) : 500;
+    options.records_per_poll_max = records_per_poll_max_;
     Part part;
     part.name = "view of " + std::string(projection->name());
     part.sink = std::make_unique<MemoryViewSink>(views_, std::string(projection->name()));
@@ -217,7 +218,7 @@ void TestDriver::step_part(Instance& instance, Part& part) {
     }
     if (!status) end_process(instance, part.name, status.error());
   } catch (const SimulatedCrash&) {
-    happened("crash in a commit", instance.name + " " + part.name);
+    note(instance.name + " " + part.name + " dies in a commit");
     end_instance(instance);
   }
 }
@@ -254,7 +255,7 @@ void TestDriver::disturb() {
   for (auto& instance : instances_) {
     if (!instance->alive() && chance(0.02)) start_instance(*instance);
   }
-  if (!chance(0.012)) return;
+  if (!chance(disturbance_rate_)) return;
   const auto live = live_instances();
   Instance* const victim =
       live.empty() ? nullptr
@@ -462,6 +463,12 @@ std::string TestDriver::compare_local_state() const {
     }
   }
   return differences;
+}
+
+std::map<std::string, int> TestDriver::disturbances() const {
+  auto all = disturbances_;
+  for (const auto& [kind, times] : log_.disturbed_commits()) all[kind] += times;
+  return all;
 }
 
 // ---- chance and trace ---------------------------------------------------------------------------

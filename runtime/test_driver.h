@@ -89,7 +89,7 @@ class TestDriver {
   std::string trace() const;
   std::int64_t steps() const { return step_; }
   // How often each kind of disturbance happened, for tests that ask whether anything did.
-  const std::map<std::string, int>& disturbances() const { return disturbances_; }
+  std::map<std::string, int> disturbances() const;
 
  private:
   struct Instance;
@@ -125,6 +125,8 @@ class TestDriver {
   MemoryViews views_;
   std::vector<std::unique_ptr<Instance>> instances_;
   std::multimap<std::int64_t, std::function<void()>> actions_;
+  double disturbance_rate_ = 0;
+  std::size_t records_per_poll_max_ = 0;
   std::int64_t step_ = 0;
   bool calm_ = false;
   std::optional<events::Error> error_;

@@ -325,7 +325,7 @@ events::OutputRecord external_anchor(std::uint64_t number) {
 // anchors, and rubbish. The broker times are given, since ids follow from them.
 std::vector<Input> make_inputs(std::mt19937_64& random, std::int64_t steps) {
   std::vector<Input> inputs;
-  const std::uint64_t batches = 2 + random() % 5;
+  const std::uint64_t batches = 4 + random() % 9;
   const auto add = [&](events::OutputRecord record) {
     const auto number = static_cast<std::int64_t>(inputs.size());
     inputs.push_back({std::move(record), {1'699'999'000'000 + 7 * number}, 0});

@@ -76,6 +76,7 @@ class Instance {
     options.group = "counter";
     options.transactional_id = id_;
     options.crash_marker_file = directory_ / "handling";
+    options.transaction_bytes_max = transaction_bytes_max;
     worker_ = std::make_unique<Worker>(*log_, *database_, processor, clock_, options);
   }
   void crash() {
@@ -109,6 +110,7 @@ class Instance {
   }
 
   Counter processor;
+  std::size_t transaction_bytes_max = 16U << 20;  // from the next start on
 
  private:
   MemoryLog* log_;
@@ -361,6 +363,25 @@ TEST_F(WorkerTest, AnUnknownOutcomeIsReadBackFromTheLog) {
     expect_counted(key, 2);
     EXPECT_EQ(one.state_of(key), "2");
     EXPECT_EQ(one.processor.handled - handled_before, took_effect ? 2 : 3);
+  }
+}
+
+// What was fetched together with the records that are done again must be done as well.
+TEST_F(WorkerTest, ATransactionThatFailsInTheMiddleOfABatchLosesNothingOfOtherPartitions) {
+  using Outcome = std::pair<CommitOutcome, bool>;
+  int round = 0;
+  Instance& one = start("one");
+  one.transaction_bytes_max = 1;  // a transaction for each record
+  one.restart();
+  run(10'000);
+  for (const auto& [outcome, took_effect] :
+       {Outcome{CommitOutcome::kAborted, false}, Outcome{CommitOutcome::kFatal, false},
+        Outcome{CommitOutcome::kUnknown, false}, Outcome{CommitOutcome::kUnknown, true}}) {
+    ++round;
+    log_.script_commit(one.id(), outcome, took_effect);
+    for (char key = 'a'; key <= 'h'; ++key) send(std::string(1, key));
+    run();
+    for (char key = 'a'; key <= 'h'; ++key) expect_counted(std::string(1, key), round);
   }
 }
 

@@ -42,7 +42,10 @@ TEST(MainJobSimulation, KnownSeedsEndAlikeAndAreDisturbed) {
     EXPECT_EQ(result.problem, "");
     for (const auto& [kind, times] : result.disturbances) disturbances[kind] += times;
   }
-  for (const char* kind : {"crash", "freeze", "new instance", "stop", "clock jump", "compaction"}) {
+  for (const char* kind :
+       {"crash", "freeze", "new instance", "stop", "clock jump", "compaction",
+        "unknown commit, took effect", "unknown commit, took no effect", "aborted commit",
+        "fatal commit", "crash in a commit, took effect", "crash in a commit, took no effect"}) {
     EXPECT_GT(disturbances[kind], 0) << kind;
   }
 }
