@@ -21,8 +21,10 @@ bool may_pass(const events::Error& error) {
     case events::Errc::kUnavailable:
     case events::Errc::kTimeout:
     case events::Errc::kFenced:
-    case events::Errc::kExhausted: return true;
-    default: return false;
+    case events::Errc::kExhausted:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -331,10 +333,10 @@ events::Status Projector::on_rejected(std::span<const ViewSink::Rejected> reject
   for (const auto& refusal : rejected) {
     const events::RecordView* const record = find_record(refusal.partition, refusal.offset);
     if (record == nullptr) {
-      return events::fail(events::Errc::kInternal,
-                          "the sink refused a record that it was not given: " +
-                              refusal.partition.topic + " offset " +
-                              std::to_string(refusal.offset));
+      return events::fail(
+          events::Errc::kInternal,
+          "the sink refused a record that it was not given: " + refusal.partition.topic +
+              " offset " + std::to_string(refusal.offset));
     }
     letters.push_back(make_dead_letter(*record, name_, "refused_by_view", refusal.detail));
   }

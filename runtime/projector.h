@@ -21,8 +21,9 @@ namespace voketag::runtime {
 struct ProjectorOptions {
   // Before the name of the consumer group.
   std::string name_prefix = "voketag.";
-  // How far apart commits are while records keep coming. The first record after a pause is committed
-  // at once, so this is no latency that an idle system pays (docs/decisions/0007-view-writes.md).
+  // How far apart commits are while records keep coming. The first record after a pause is
+  // committed at once, so this is no latency that an idle system pays
+  // (docs/decisions/0007-view-writes.md).
   int commit_interval_ms = 100;
   // A transaction is committed before it holds more than this: the sink keeps its rows, and the
   // projector the records they came from, until then.
@@ -38,7 +39,7 @@ struct ProjectorOptions {
 
 // What a projector has done since it was made.
 struct ProjectorCounts {
-  std::int64_t records = 0;       // handled, again after a reload
+  std::int64_t records = 0;  // handled, again after a reload
   std::int64_t commits = 0;
   std::int64_t dead_letters = 0;  // written, again after a reload
   std::int64_t reloads = 0;       // times that all positions were read again
@@ -49,16 +50,16 @@ struct ProjectorCounts {
 // partition numbers that the group gives it of the first one.
 //
 // Rows and positions are committed together by the sink, which is the truth about both. After any
-// failure of it the projector reads the positions again and goes on from there; so each record takes
-// effect once, whatever happens in between. While the database is away it reads nothing, keeps its
-// membership and tries again.
+// failure of it the projector reads the positions again and goes on from there; so each record
+// takes effect once, whatever happens in between. While the database is away it reads nothing,
+// keeps its membership and tries again.
 //
 // A record that the projection or the database refuses becomes a dead letter, acknowledged before
 // the transaction that passes over it is committed.
 //
 // Used by one thread, which calls step() again and again. Several projectors may share a projection
-// object; each has a sink of its own. The destructor commits nothing: it is a crash as far as anyone
-// can tell.
+// object; each has a sink of its own. The destructor commits nothing: it is a crash as far as
+// anyone can tell.
 class Projector final : private RebalanceListener, private ViewSink::RejectHandler {
  public:
   Projector(Log& log, processors::Projection& projection, ViewSink& sink, const Clock& clock,
@@ -85,9 +86,9 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
   // One partition of one input topic.
   struct Input {
     TopicPartition partition;
-    bool placed = false;            // its position is known and the fetcher reads it
-    std::int64_t committed = 0;     // as the sink has it
-    std::int64_t next_offset = 0;   // counting what is gathered
+    bool placed = false;           // its position is known and the fetcher reads it
+    std::int64_t committed = 0;    // as the sink has it
+    std::int64_t next_offset = 0;  // counting what is gathered
   };
 
   void on_assigned(std::span<const std::int32_t> partitions) override;
@@ -108,8 +109,7 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
                         std::string_view detail);
   void take_ends(const FetchBatch& batch);
   int wait_ms(int timeout_ms) const;
-  const events::RecordView* find_record(const TopicPartition& partition,
-                                        std::int64_t offset) const;
+  const events::RecordView* find_record(const TopicPartition& partition, std::int64_t offset) const;
 
   bool commit_is_due() const;
   events::Status commit();
@@ -125,7 +125,7 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
   ViewSink& sink_;
   const Clock& clock_;
   const ProjectorOptions options_;
-  const std::string name_;   // "projector-<projection>"
+  const std::string name_;  // "projector-<projection>"
   const std::string group_;
   const std::vector<std::string_view> topics_;
 

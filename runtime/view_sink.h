@@ -43,7 +43,8 @@ class ViewSink {
     std::int64_t offset = 0;
     std::string detail;
   };
-  // Told of refused records before the rest of their transaction commits; an error aborts it.
+  // Told of refused records before the rest of their transaction commits; an error aborts it. A
+  // fenced writer is told nothing: to it, rows of its successor would look like refused ones.
   class RejectHandler {
    public:
     virtual ~RejectHandler() = default;

@@ -5,12 +5,14 @@
 //                  [--transaction-bytes N] [--stream-bytes N] [--writers N] [--sequential]
 //
 // Beside the time on the clock it tells the CPU time of the server's processes that did the work:
-// that one can be compared on a busy machine as well. For it the server must run on this machine and
-// the role be a superuser.
+// that one can be compared on a busy machine as well. For it the server must run on this machine
+// and the role be a superuser.
 //
 // The database is a scratch one: its schema voketag is dropped. Chunks of a batch come one of each
-// partition in turn, as from Kafka; with --sequential in the order of their serials. psql copies the
-// rows in the order in which one writer wrote them.
+// partition in turn, as from Kafka; with --sequential in the order of their serials. psql copies
+// the rows in the order in which one writer wrote them.
+
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -22,8 +24,6 @@
 #include <string_view>
 #include <thread>
 #include <vector>
-
-#include <unistd.h>
 
 #include "connectors/postgres/migrations.h"
 #include "connectors/postgres/postgres_view_sink.h"
@@ -61,7 +61,8 @@ struct Chunk {
 
 Chunk make_chunk(const processors::TokenKey& key, const processors::BatchPlan& plan,
                  const events::Uuid& batch_id, const Settings& settings, std::int64_t index) {
-  const std::int64_t count = processors::chunk_products(plan.product_count(), settings.chunk, index);
+  const std::int64_t count =
+      processors::chunk_products(plan.product_count(), settings.chunk, index);
   events::TokensGeneratedWriter writer(batch_id, index, index * settings.chunk + 1, count);
   writer.punctuate();
   for (std::int64_t i = 0; i < count; ++i) {
@@ -81,8 +82,8 @@ std::vector<Chunk> make_chunks(const Settings& settings) {
   for (std::int64_t first = 0; first < settings.rows; first += settings.batch) {
     const auto batch_id = events::Uuid::v5(events::kNamespace, std::to_string(first));
     const std::int64_t products = std::min(settings.batch, settings.rows - first);
-    const auto plan = processors::BatchPlan::derive(
-        key, {batch_id, 1'767'225'600'000 + first, products});
+    const auto plan =
+        processors::BatchPlan::derive(key, {batch_id, 1'767'225'600'000 + first, products});
     if (!plan) give_up(plan.error().message);
     for (std::int64_t i = 0; i < processors::chunk_count(products, settings.chunk); ++i) {
       chunks.push_back(make_chunk(key, *plan, batch_id, settings, i));
@@ -170,7 +171,8 @@ void write_rows(const Settings& settings, std::vector<const Chunk*> chunks, doub
     std::vector<runtime::ViewSink::Advance> advances;
     for (std::size_t p = 0; p < next.size(); ++p) {
       if (next[p] == committed[p]) continue;
-      advances.push_back({{"tokens-generated", static_cast<std::int32_t>(p)}, committed[p], next[p]});
+      advances.push_back(
+          {{"tokens-generated", static_cast<std::int32_t>(p)}, committed[p], next[p]});
     }
     if (const auto done = sink.commit(advances, rejects); !done) give_up(done.error().message);
     committed = next;
@@ -246,7 +248,8 @@ Spent time_psql(const Settings& settings, const std::string& rows_file) {
 // Rows as text, in the order in which one writer writes them.
 std::string write_rows_file(const Settings& settings, const std::vector<Chunk>& chunks) {
   std::array<char, 64> path{};
-  std::snprintf(path.data(), path.size(), "/tmp/voketag-products-%d.tsv", static_cast<int>(getpid()));
+  std::snprintf(path.data(), path.size(), "/tmp/voketag-products-%d.tsv",
+                static_cast<int>(getpid()));
   std::FILE* const file = std::fopen(path.data(), "w");
   if (file == nullptr) give_up("cannot write the rows");
   Settings one_writer = settings;
@@ -266,7 +269,7 @@ std::string write_rows_file(const Settings& settings, const std::vector<Chunk>& 
   return path.data();
 }
 
-double median(const std::vector<Spent>& spent, double Spent::* member) {
+double median(const std::vector<Spent>& spent, double Spent::*member) {
   std::vector<double> values;
   for (const Spent& one : spent) values.push_back(one.*member);
   std::sort(values.begin(), values.end());
@@ -278,10 +281,11 @@ void print_result(const Settings& settings, const std::vector<Spent>& psql,
   const double rows = static_cast<double>(settings.rows);
   const double psql_seconds = median(psql, &Spent::seconds);
   const double sink_seconds = median(sink, &Spent::seconds);
-  std::printf("{\"rows\":%.0f,\"psql_rows_per_second\":%.0f,\"sink_rows_per_second\":%.0f,"
-              "\"ratio\":%.3f,\"psql_server_cpu_seconds\":%.2f,\"sink_server_cpu_seconds\":%.2f}\n",
-              rows, rows / psql_seconds, rows / sink_seconds, psql_seconds / sink_seconds,
-              median(psql, &Spent::server_cpu_seconds), median(sink, &Spent::server_cpu_seconds));
+  std::printf(
+      "{\"rows\":%.0f,\"psql_rows_per_second\":%.0f,\"sink_rows_per_second\":%.0f,"
+      "\"ratio\":%.3f,\"psql_server_cpu_seconds\":%.2f,\"sink_server_cpu_seconds\":%.2f}\n",
+      rows, rows / psql_seconds, rows / sink_seconds, psql_seconds / sink_seconds,
+      median(psql, &Spent::server_cpu_seconds), median(sink, &Spent::server_cpu_seconds));
 }
 
 Settings parse(int count, char** arguments) {
@@ -289,19 +293,29 @@ Settings parse(int count, char** arguments) {
   for (int i = 1; i < count; ++i) {
     const std::string_view name = arguments[i];
     const auto number = [&] { return i + 1 < count ? std::atoll(arguments[++i]) : 0; };
-    if (name == "--rows") settings.rows = number();
-    else if (name == "--batch") settings.batch = number();
-    else if (name == "--chunk") settings.chunk = number();
-    else if (name == "--repeat") settings.repeat = static_cast<int>(number());
-    else if (name == "--transaction-bytes") settings.transaction_bytes = static_cast<std::size_t>(number());
-    else if (name == "--stream-bytes") settings.stream_bytes = static_cast<std::size_t>(number());
-    else if (name == "--writers") settings.writers = static_cast<int>(number());
-    else if (name == "--sequential") settings.sequential = true;
-    else settings.url = name;
+    if (name == "--rows")
+      settings.rows = number();
+    else if (name == "--batch")
+      settings.batch = number();
+    else if (name == "--chunk")
+      settings.chunk = number();
+    else if (name == "--repeat")
+      settings.repeat = static_cast<int>(number());
+    else if (name == "--transaction-bytes")
+      settings.transaction_bytes = static_cast<std::size_t>(number());
+    else if (name == "--stream-bytes")
+      settings.stream_bytes = static_cast<std::size_t>(number());
+    else if (name == "--writers")
+      settings.writers = static_cast<int>(number());
+    else if (name == "--sequential")
+      settings.sequential = true;
+    else
+      settings.url = name;
   }
   if (settings.url.empty() || settings.rows < 1 || settings.repeat < 1 || settings.writers < 1) {
-    give_up("usage: postgres_bench DATABASE_URL [--rows N] [--batch N] [--chunk N] [--repeat N] "
-            "[--transaction-bytes N] [--stream-bytes N] [--writers N] [--sequential]");
+    give_up(
+        "usage: postgres_bench DATABASE_URL [--rows N] [--batch N] [--chunk N] [--repeat N] "
+        "[--transaction-bytes N] [--stream-bytes N] [--writers N] [--sequential]");
   }
   return settings;
 }
@@ -327,4 +341,6 @@ int run(int count, char** arguments) {
 }  // namespace
 }  // namespace voketag
 
-int main(int count, char** arguments) { return voketag::run(count, arguments); }
+int main(int count, char** arguments) {
+  return voketag::run(count, arguments);
+}

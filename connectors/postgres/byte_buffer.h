@@ -11,8 +11,8 @@
 
 namespace voketag::postgres {
 
-// Bytes that grow at the end, written in network order. Unlike std::string it does not clear what is
-// about to be overwritten. Keeps its memory over clear().
+// Bytes that grow at the end, written in network order. Unlike std::string it does not clear what
+// is about to be overwritten. Keeps its memory over clear().
 class ByteBuffer {
  public:
   std::size_t size() const { return size_; }

@@ -80,8 +80,9 @@ Outcome<Keywords> parse_url(const std::string& url) {
     // An unencoded @ in a password makes its tail part of the host.
     if (std::string_view(option->keyword) == "host" &&
         std::string_view(option->val).find('@') != std::string_view::npos) {
-      return fail(FailureKind::kFatal,
-                  "the host in VOKETAG_POSTGRES contains an @. Percent-encode the password: @ is %40");
+      return fail(
+          FailureKind::kFatal,
+          "the host in VOKETAG_POSTGRES contains an @. Percent-encode the password: @ is %40");
     }
     result.set(option->keyword, option->val);
   }
@@ -121,9 +122,15 @@ FlatStatement flatten(std::span<const Parameter> parameters, bool binary) {
 // ---- rows -----------------------------------------------------------------------------------
 
 Rows::Rows(pg_result* result) : result_(result) {}
-void Rows::Clear::operator()(pg_result* result) const { PQclear(result); }
-int Rows::count() const { return PQntuples(result_.get()); }
-int Rows::columns() const { return PQnfields(result_.get()); }
+void Rows::Clear::operator()(pg_result* result) const {
+  PQclear(result);
+}
+int Rows::count() const {
+  return PQntuples(result_.get());
+}
+int Rows::columns() const {
+  return PQnfields(result_.get());
+}
 bool Rows::is_null(int row, int column) const {
   return PQgetisnull(result_.get(), row, column) != 0;
 }
@@ -146,7 +153,9 @@ std::int64_t Rows::affected() const {
 
 // ---- opening and closing --------------------------------------------------------------------
 
-void Connection::Close::operator()(pg_conn* connection) const { PQfinish(connection); }
+void Connection::Close::operator()(pg_conn* connection) const {
+  PQfinish(connection);
+}
 Connection::Connection(Connection&&) noexcept = default;
 Connection& Connection::operator=(Connection&&) noexcept = default;
 Connection::~Connection() = default;
@@ -163,7 +172,8 @@ Outcome<Connection> Connection::open(const ConnectionOptions& options) {
                         options);
   if (!connection.connection_) return fail(FailureKind::kUnavailable, "out of memory");
   PGconn* raw = connection.connection_.get();
-  PQsetNoticeReceiver(raw, [](void*, const PGresult*) {}, nullptr);
+  PQsetNoticeReceiver(
+      raw, [](void*, const PGresult*) {}, nullptr);
 
   const std::int64_t deadline_ms = steady_now_ms() + options.connect_timeout_ms;
   for (auto state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK; state = PQconnectPoll(raw)) {
@@ -196,7 +206,9 @@ bool Connection::alive() const {
 bool Connection::in_transaction() const {
   return alive() && PQtransactionStatus(connection_.get()) != PQTRANS_IDLE;
 }
-int Connection::backend_id() const { return PQbackendPID(connection_.get()); }
+int Connection::backend_id() const {
+  return PQbackendPID(connection_.get());
+}
 
 // ---- failures -------------------------------------------------------------------------------
 

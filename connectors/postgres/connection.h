@@ -51,12 +51,12 @@ struct Statement {
   std::string_view prepared;  // the name it was prepared under; empty: use sql
   std::string_view sql;
   std::vector<Parameter> parameters = {};
-  bool binary = false;        // the parameters' format
+  bool binary = false;  // the parameters' format
 };
 
-// One connection to PostgreSQL over libpq, non-blocking underneath, so that every call is bounded by
-// a deadline of ours. After a failure of kind kUnavailable the connection is dead: open another. Not
-// thread-safe.
+// One connection to PostgreSQL over libpq, non-blocking underneath, so that every call is bounded
+// by a deadline of ours. After a failure of kind kUnavailable the connection is dead: open another.
+// Not thread-safe.
 class Connection {
  public:
   // Adds keepalives, so that a server which vanished is noticed within half a minute, and a time

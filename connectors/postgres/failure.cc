@@ -9,8 +9,8 @@ namespace {
 // 40001 serialization failure, 40P01 deadlock, 55P03 lock not available, 57014 statement timeout.
 constexpr std::array<std::string_view, 4> kRetried{"40001", "40P01", "55P03", "57014"};
 
-// 57P01 to 57P05: the server shuts down, crashed, starts or ends idle sessions. 25006: the server has
-// become a standby. 25P02 and 25P03: the transaction was ended under us.
+// 57P01 to 57P05: the server shuts down, crashed, starts or ends idle sessions. 25006: the server
+// has become a standby. 25P02 and 25P03: the transaction was ended under us.
 constexpr std::array<std::string_view, 8> kGone{"57P01", "57P02", "57P03", "57P04",
                                                 "57P05", "25006", "25P02", "25P03"};
 
@@ -40,10 +40,14 @@ events::Error to_error(const Failure& failure) {
   if (!failure.sqlstate.empty()) message += " (SQLSTATE " + failure.sqlstate + ")";
   switch (failure.kind) {
     case FailureKind::kRetry:
-    case FailureKind::kUnavailable: return {events::Errc::kUnavailable, std::move(message)};
-    case FailureKind::kRefused: return {events::Errc::kInvalid, std::move(message)};
-    case FailureKind::kFenced: return {events::Errc::kFenced, std::move(message)};
-    case FailureKind::kFatal: break;
+    case FailureKind::kUnavailable:
+      return {events::Errc::kUnavailable, std::move(message)};
+    case FailureKind::kRefused:
+      return {events::Errc::kInvalid, std::move(message)};
+    case FailureKind::kFenced:
+      return {events::Errc::kFenced, std::move(message)};
+    case FailureKind::kFatal:
+      break;
   }
   if (failure.sqlstate == "42P01" || failure.sqlstate == "3F000" || failure.sqlstate == "42703" ||
       failure.sqlstate == "42883" || failure.sqlstate == "42704") {

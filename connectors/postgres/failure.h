@@ -10,12 +10,12 @@ namespace voketag::postgres {
 
 // What may be done about a failure of the database.
 enum class FailureKind {
-  kRetry,        // the same transaction may succeed when run again: deadlock, serialization, timeout
-                 // while waiting for a lock
-  kRefused,      // the database will never take this row: wrong encoding, out of range, a constraint
-  kFenced,       // another owner has moved the position that this one meant to move
-  kUnavailable,  // the connection is gone or the server cannot work now; whether an open COMMIT took
-                 // effect is unknown
+  kRetry,    // the same transaction may succeed when run again: deadlock, serialization, timeout
+             // while waiting for a lock
+  kRefused,  // the database will never take this row: wrong encoding, out of range, a constraint
+  kFenced,   // another owner has moved the position that this one meant to move
+  kUnavailable,  // the connection is gone or the server cannot work now; whether an open COMMIT
+                 // took effect is unknown
   kFatal,        // the program, its rights and the database do not fit together
 };
 

@@ -54,10 +54,12 @@ events::Status check(const Rows& applied, std::span<const Migration> steps) {
     }
     const Migration& step = steps[index];
     if (applied.int64(row, 0) != step.version || applied.text(row, 1) != step.checksum) {
-      return events::fail(Errc::kConflict,
-                          "migration " + version + " was applied to this database with other content "
-                          "than this program has. Views can be rebuilt: drop the schema voketag and "
-                          "migrate again, or run the program that migrated it");
+      return events::fail(
+          Errc::kConflict,
+          "migration " + version +
+              " was applied to this database with other content "
+              "than this program has. Views can be rebuilt: drop the schema voketag and "
+              "migrate again, or run the program that migrated it");
     }
   }
   return {};
@@ -65,8 +67,8 @@ events::Status check(const Rows& applied, std::span<const Migration> steps) {
 
 events::Status apply(Connection& connection, const Migration& step) {
   const auto done = [&]() -> Outcome<Rows> {
-    auto applied = connection.execute("BEGIN; SET LOCAL search_path = voketag;\n" +
-                                      std::string(step.sql));
+    auto applied =
+        connection.execute("BEGIN; SET LOCAL search_path = voketag;\n" + std::string(step.sql));
     if (!applied) return applied;
     const std::string version = std::to_string(step.version);
     const std::vector<Parameter> values{version, step.name, step.checksum};
@@ -99,8 +101,8 @@ events::Result<MigrationResult> migrate_locked(Connection& connection,
                                                std::span<const Migration> steps) {
   const auto created = create_history(connection);
   if (!created) return tl::unexpected(created.error());
-  const auto applied =
-      connection.execute("SELECT version, checksum FROM voketag.schema_migrations ORDER BY version");
+  const auto applied = connection.execute(
+      "SELECT version, checksum FROM voketag.schema_migrations ORDER BY version");
   if (!applied) return tl::unexpected(to_error(applied.error()));
   const auto checked = check(*applied, steps);
   if (!checked) return tl::unexpected(checked.error());
@@ -124,19 +126,17 @@ events::Result<MigrationResult> migrate_locked(Connection& connection,
 
 events::Result<MigrationResult> migrate(Connection& connection, std::span<const Migration> steps) {
   // Waits for another one that migrates: for as long as a statement may take.
-  const auto locked = run(connection, "SET lock_timeout = 0; SELECT pg_advisory_lock(" +
-                                          std::string(kLockKey) + ")");
+  const auto locked = run(
+      connection, "SET lock_timeout = 0; SELECT pg_advisory_lock(" + std::string(kLockKey) + ")");
   if (!locked) return tl::unexpected(locked.error());
   auto result = migrate_locked(connection, steps);
-  const auto unlocked =
-      run(connection, "SELECT pg_advisory_unlock(" + std::string(kLockKey) + ")");
+  const auto unlocked = run(connection, "SELECT pg_advisory_unlock(" + std::string(kLockKey) + ")");
   if (result && !unlocked) return tl::unexpected(unlocked.error());
   return result;
 }
 
 events::Result<int> schema_version(Connection& connection) {
-  const auto exists =
-      is_true(connection, "to_regclass('voketag.schema_migrations') IS NOT NULL");
+  const auto exists = is_true(connection, "to_regclass('voketag.schema_migrations') IS NOT NULL");
   if (!exists) return tl::unexpected(exists.error());
   if (!*exists) return 0;
   const auto rows =

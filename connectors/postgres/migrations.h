@@ -29,7 +29,8 @@ struct MigrationResult {
 // Brings schema voketag to this program's version: each step in a transaction of its own, under an
 // advisory lock, so that several programs may start at once. Does nothing when it is there already.
 // Refuses (kConflict) a database that is newer than the program, and one where a step was applied
-// with other content. Puts voketag first on the role's search path in this database where it is not.
+// with other content. Puts voketag first on the role's search path in this database where it is
+// not.
 events::Result<MigrationResult> migrate(Connection& connection,
                                         std::span<const Migration> steps = migrations());
 

@@ -46,7 +46,8 @@ bool append_numeric(ByteBuffer& buffer, std::string_view decimal) {
   std::string_view whole = decimal.substr(0, point);
   const std::string_view fraction =
       point == std::string_view::npos ? std::string_view{} : decimal.substr(point + 1);
-  if (decimal.size() > kNumericDigitsMax || !all_digits(whole) || !all_digits(fraction)) return false;
+  if (decimal.size() > kNumericDigitsMax || !all_digits(whole) || !all_digits(fraction))
+    return false;
   if (whole.empty() && fraction.empty()) return false;
 
   // Both sides padded to whole groups, counted from the point.

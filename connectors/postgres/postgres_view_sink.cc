@@ -26,7 +26,9 @@ std::string insert_name(const processors::View& view) {
   return "insert_" + std::string(view.name);
 }
 
-void pause(int pause_ms) { std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms)); }
+void pause(int pause_ms) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
+}
 
 // PostgreSQL's text form of an array of text.
 template <class Items, class Get>
@@ -80,7 +82,9 @@ PostgresViewSink::PostgresViewSink(PostgresViewSinkOptions options,
   options_.connection.application_name = application_name();
 }
 
-PostgresViewSink::~PostgresViewSink() { abandon(); }
+PostgresViewSink::~PostgresViewSink() {
+  abandon();
+}
 
 std::string PostgresViewSink::application_name() const {
   return "voketag.projector-" + options_.projection;
@@ -118,8 +122,8 @@ Outcome<void> PostgresViewSink::prepare_statements() {
 }
 
 Outcome<void> PostgresViewSink::connect_patiently() {
-  const auto deadline = std::chrono::steady_clock::now() +
-                        std::chrono::milliseconds(options_.unavailable_timeout_ms);
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.unavailable_timeout_ms);
   while (true) {
     auto connected = connect();
     if (connected || connected.error().kind == FailureKind::kFatal) return connected;
@@ -234,6 +238,7 @@ Outcome<void> PostgresViewSink::begin_stream(const ViewRows& rows) {
 events::Status PostgresViewSink::commit(std::span<const Advance> advances, RejectHandler& rejects) {
   gatherer_.end_record();
   for (const InvalidRecord& invalid : gatherer_.invalid()) reject(invalid.record, invalid.detail);
+  if (!rejected_.empty()) take_care();
   const std::size_t bytes = gatherer_.bytes();
   auto done = run_transaction(advances, rejects);
   if (done) {
@@ -251,6 +256,13 @@ events::Status PostgresViewSink::commit(std::span<const Advance> advances, Rejec
   return tl::unexpected(std::move(error));
 }
 
+// From here on this transaction is written with savepoints, positions first.
+void PostgresViewSink::take_care() {
+  roll_back();
+  careful_ = true;
+  ++counts_.careful;
+}
+
 Outcome<void> PostgresViewSink::run_transaction(std::span<const Advance> advances,
                                                 RejectHandler& rejects) {
   if (!connection_ || !connection_->alive()) {
@@ -259,13 +271,11 @@ Outcome<void> PostgresViewSink::run_transaction(std::span<const Advance> advance
     if (!connected) return connected;
   }
   for (int attempt = 1;; ++attempt) {
-    auto done = careful_ ? write_carefully(advances, rejects) : write_all(advances, rejects);
+    auto done = careful_ ? write_carefully(advances, rejects) : write_all(advances);
     if (done || reject_error_) return done;
     const Failure& failure = done.error();
     if (failure.kind == FailureKind::kRefused && !careful_) {
-      roll_back();
-      careful_ = true;
-      ++counts_.careful;
+      take_care();
       continue;
     }
     if (failure.kind != FailureKind::kRetry || attempt >= options_.attempts_max) return done;
@@ -287,8 +297,7 @@ Outcome<void> PostgresViewSink::begin() {
 }
 
 // The usual way: nothing is known to be wrong with any row.
-Outcome<void> PostgresViewSink::write_all(std::span<const Advance> advances,
-                                          RejectHandler& rejects) {
+Outcome<void> PostgresViewSink::write_all(std::span<const Advance> advances) {
   if (open_.failure) return tl::unexpected(*std::exchange(open_.failure, std::nullopt));
   const ViewRows* const streamed = open_.streaming;
   if (streamed != nullptr) {
@@ -307,8 +316,6 @@ Outcome<void> PostgresViewSink::write_all(std::span<const Advance> advances,
       inserts.push_back(rows.get());
     }
   }
-  auto reported = report(rejects);
-  if (!reported) return reported;
   return finish(advances, inserts);
 }
 
@@ -459,8 +466,9 @@ void PostgresViewSink::end_stalled_writers() {
       parameters);
   if (!ended || ended->count() == 0) return;
   counts_.stalled_ended += ended->count();
-  spdlog::warn("projection {}: ended {} stalled connection(s) that held rows in an open transaction",
-               options_.projection, ended->count());
+  spdlog::warn(
+      "projection {}: ended {} stalled connection(s) that held rows in an open transaction",
+      options_.projection, ended->count());
 }
 
 }  // namespace voketag::postgres

@@ -17,13 +17,13 @@ namespace voketag::postgres {
 
 struct PostgresViewSinkOptions {
   ConnectionOptions connection;
-  std::string projection;     // whose positions these are
+  std::string projection;  // whose positions these are
   std::int32_t generation = 1;
   // How long positions() and commit() try to reach a database that is away. Short: meanwhile the
   // caller cannot serve its group.
   int unavailable_timeout_ms = 2'000;
-  // From so many gathered bytes of an insert view on, rows go to the database by COPY while more are
-  // gathered; below, one INSERT at the end costs less (docs/decisions/0007-view-writes.md).
+  // From so many gathered bytes of an insert view on, rows go to the database by COPY while more
+  // are gathered; below, one INSERT at the end costs less (docs/decisions/0007-view-writes.md).
   std::size_t stream_bytes_min = 64U << 10;
   // Deadlocks, serialization failures and lock timeouts: the transaction is run so often.
   int attempts_max = 5;
@@ -32,12 +32,12 @@ struct PostgresViewSinkOptions {
 // What a sink has done since it was made.
 struct PostgresViewSinkCounts {
   std::int64_t commits = 0;
-  std::int64_t rows_bytes = 0;       // encoded, of committed transactions
-  std::int64_t copies = 0;           // COPY statements begun
-  std::int64_t retries = 0;          // transactions run again
-  std::int64_t careful = 0;          // transactions that needed savepoints to find a bad row
+  std::int64_t rows_bytes = 0;  // encoded, of committed transactions
+  std::int64_t copies = 0;      // COPY statements begun
+  std::int64_t retries = 0;     // transactions run again
+  std::int64_t careful = 0;     // transactions that needed savepoints to find a bad row
   std::int64_t connects = 0;
-  std::int64_t stalled_ended = 0;    // connections of stalled writers that were ended
+  std::int64_t stalled_ended = 0;  // connections of stalled writers that were ended
 };
 
 // Writes a projection's rows into PostgreSQL, rows and positions in one transaction.
@@ -51,17 +51,16 @@ struct PostgresViewSinkCounts {
 // A refused row (SQLSTATE classes 22, 23, 54000) fails the transaction as it stands. It is rolled
 // back and run again with savepoints: all records; if they are refused, each half by itself; and so
 // on down to the records at fault. That costs at most two statements per record and view, and
-// for one bad record among n about 2 log2 n. The refused go to the reject handler before COMMIT. This
-// time the positions are moved first: to a writer that has been taken over, rows that are there
-// already look like refused ones.
+// for one bad record among n about 2 log2 n. The refused go to the reject handler before COMMIT.
+// This time the positions are moved first: to a writer that has been taken over, rows that are
+// there already look like refused ones.
 //
 // A writer that was stopped in the middle of a COPY may hold rows that its successor must wait for,
 // and no time limit of the server applies to a COPY that waits for its client. So after a lock
 // timeout the connections of this projection that are stalled like that are ended.
 class PostgresViewSink final : public runtime::ViewSink {
  public:
-  PostgresViewSink(PostgresViewSinkOptions options,
-                   std::span<const processors::View* const> views);
+  PostgresViewSink(PostgresViewSinkOptions options, std::span<const processors::View* const> views);
   ~PostgresViewSink() override;
 
   events::Result<std::vector<std::int64_t>> positions(
@@ -105,7 +104,7 @@ class PostgresViewSink final : public runtime::ViewSink {
   Outcome<void> begin();
 
   Outcome<void> run_transaction(std::span<const Advance> advances, RejectHandler& rejects);
-  Outcome<void> write_all(std::span<const Advance> advances, RejectHandler& rejects);
+  Outcome<void> write_all(std::span<const Advance> advances);
   Outcome<void> write_carefully(std::span<const Advance> advances, RejectHandler& rejects);
   Outcome<void> write_range(Range range);
   Outcome<bool> try_range(Range range, std::string& refusal);
@@ -115,6 +114,7 @@ class PostgresViewSink final : public runtime::ViewSink {
   Outcome<void> begin_with_positions(std::span<const Advance> advances);
   Outcome<void> report(RejectHandler& rejects);
   void reject(std::uint32_t record, std::string detail);
+  void take_care();
   void end_stalled_writers();
   void roll_back();
   void forget();
@@ -128,10 +128,10 @@ class PostgresViewSink final : public runtime::ViewSink {
   std::optional<Connection> connection_;
   EnumTypes enums_;
   Open open_;
-  bool careful_ = false;                     // this transaction has been refused once
+  bool careful_ = false;  // this transaction has been refused once
   std::vector<Rejected> rejected_;
   std::optional<events::Error> reject_error_;  // what the reject handler said
-  std::size_t reported_ = 0;                 // of rejected_
+  std::size_t reported_ = 0;                   // of rejected_
   PostgresViewSinkCounts counts_;
 };
 

@@ -28,7 +28,9 @@ void copy(char* to, std::string_view bytes) {
 }  // namespace
 
 std::string_view ViewRows::between(std::uint32_t first, std::uint32_t last) const {
-  const auto before = [](const RowSpan& span, std::uint32_t record) { return span.record < record; };
+  const auto before = [](const RowSpan& span, std::uint32_t record) {
+    return span.record < record;
+  };
   const auto from = std::lower_bound(spans.begin(), spans.end(), first, before);
   const auto to = std::lower_bound(from, spans.end(), last, before);
   if (from == to) return {};
@@ -118,8 +120,8 @@ void RowGatherer::count_value() {
   --values_missing_;
 }
 
-// Room for a value of `length` bytes at its place in the row. That the column is of this type is the
-// projection's own contract, tested with each projection.
+// Room for a value of `length` bytes at its place in the row. That the column is of this type is
+// the projection's own contract, tested with each projection.
 char* RowGatherer::value(processors::ColumnType type, std::size_t length) {
   assert(values_missing_ > 0 &&
          row_view_->view->columns[row_view_->view->columns.size() - values_missing_].type == type);

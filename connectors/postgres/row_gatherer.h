@@ -13,8 +13,8 @@
 
 namespace voketag::postgres {
 
-// Where the rows that one record gave rise to begin in a view's buffer; they end where the next span
-// begins.
+// Where the rows that one record gave rise to begin in a view's buffer; they end where the next
+// span begins.
 struct RowSpan {
   std::uint32_t record = 0;
   std::size_t begin = 0;
@@ -40,8 +40,8 @@ struct InvalidRecord {
 
 // Gathers the rows of one transaction, encoding each value as it comes. Memory is kept from one
 // transaction to the next; no value allocates. Values, in the views' binary form: uuid 16 bytes;
-// int64 and timestamptz (microseconds since 2000-01-01) 8; text, hash (64 hex digits) and enum their
-// characters; numeric see numeric.h.
+// int64 and timestamptz (microseconds since 2000-01-01) 8; text, hash (64 hex digits) and enum
+// their characters; numeric see numeric.h.
 class RowGatherer final : public processors::RowWriter {
  public:
   explicit RowGatherer(std::span<const processors::View* const> views);
@@ -80,7 +80,7 @@ class RowGatherer final : public processors::RowWriter {
   std::uint32_t records_ = 0;
   bool record_open_ = false;
   bool record_invalid_ = false;
-  ViewRows* row_view_ = nullptr;   // the view of the row that is being written
+  ViewRows* row_view_ = nullptr;    // the view of the row that is being written
   std::size_t values_missing_ = 0;  // of that row
 };
 

@@ -24,31 +24,45 @@ constexpr std::uint32_t kNumericOid = 1700;
 
 std::string type_name(const Column& column) {
   switch (column.type) {
-    case ColumnType::kUuid: return "uuid";
-    case ColumnType::kInt64: return "bigint";
+    case ColumnType::kUuid:
+      return "uuid";
+    case ColumnType::kInt64:
+      return "bigint";
     case ColumnType::kText:
-    case ColumnType::kHash: return "text";
-    case ColumnType::kTimestamp: return "timestamptz";
-    case ColumnType::kNumeric: return "numeric";
-    case ColumnType::kEnum: return "voketag." + std::string(column.enum_type);
+    case ColumnType::kHash:
+      return "text";
+    case ColumnType::kTimestamp:
+      return "timestamptz";
+    case ColumnType::kNumeric:
+      return "numeric";
+    case ColumnType::kEnum:
+      return "voketag." + std::string(column.enum_type);
   }
   return "text";
 }
 
 std::uint32_t type_id(const Column& column, const EnumTypes& enums) {
   switch (column.type) {
-    case ColumnType::kUuid: return kUuidOid;
-    case ColumnType::kInt64: return kInt8Oid;
+    case ColumnType::kUuid:
+      return kUuidOid;
+    case ColumnType::kInt64:
+      return kInt8Oid;
     case ColumnType::kText:
-    case ColumnType::kHash: return kTextOid;
-    case ColumnType::kTimestamp: return kTimestamptzOid;
-    case ColumnType::kNumeric: return kNumericOid;
-    case ColumnType::kEnum: return enums.find(column.enum_type)->second.type_id;
+    case ColumnType::kHash:
+      return kTextOid;
+    case ColumnType::kTimestamp:
+      return kTimestamptzOid;
+    case ColumnType::kNumeric:
+      return kNumericOid;
+    case ColumnType::kEnum:
+      return enums.find(column.enum_type)->second.type_id;
   }
   return kTextOid;
 }
 
-bool grows(const Column& column) { return column.greatest || column.type == ColumnType::kEnum; }
+bool grows(const Column& column) {
+  return column.greatest || column.type == ColumnType::kEnum;
+}
 
 // Characters are compared as bytes, here as in memory, whatever the database's collation.
 std::string comparable(std::string_view table, const Column& column) {
@@ -133,7 +147,8 @@ std::string insert_sql(const View& view) {
 
 std::string_view copy_header() {
   // Signature, flags, length of the header's extension.
-  static constexpr std::array<char, 19> kHeader{'P', 'G', 'C', 'O', 'P', 'Y', '\n', '\xff', '\r', '\n'};
+  static constexpr std::array<char, 19> kHeader{'P', 'G',  'C',    'O',  'P',
+                                                'Y', '\n', '\xff', '\r', '\n'};
   return {kHeader.data(), kHeader.size()};
 }
 
@@ -213,7 +228,8 @@ void ViewArrays::merge(Value* into, const Value* from) const {
   }
 }
 
-// A label that the type does not have ranks above all: so it reaches the database, which refuses it.
+// A label that the type does not have ranks above all: so it reaches the database, which refuses
+// it.
 int ViewArrays::rank(const Column& column, std::string_view label) const {
   const EnumType& type = enums_.find(column.enum_type)->second;
   const auto found = type.rank.find(label);
@@ -228,7 +244,8 @@ int ViewArrays::compare(const Column& column, const Value& left, const Value& ri
       const auto right_number = static_cast<std::int64_t>(ByteBuffer::load64(right.bytes));
       return left_number < right_number ? -1 : (left_number > right_number ? 1 : 0);
     }
-    case ColumnType::kNumeric: return compare_numeric(left.view(), right.view());
+    case ColumnType::kNumeric:
+      return compare_numeric(left.view(), right.view());
     case ColumnType::kEnum: {
       const int left_rank = rank(column, left.view());
       const int right_rank = rank(column, right.view());
@@ -236,7 +253,8 @@ int ViewArrays::compare(const Column& column, const Value& left, const Value& ri
     }
     case ColumnType::kUuid:
     case ColumnType::kText:
-    case ColumnType::kHash: return left.view().compare(right.view());
+    case ColumnType::kHash:
+      return left.view().compare(right.view());
   }
   return 0;
 }
@@ -245,9 +263,8 @@ int ViewArrays::compare(const Column& column, const Value& left, const Value& ri
 // occur, the element's type, int32 length, int32 first index; then the elements as in COPY.
 void ViewArrays::encode_column(std::size_t column, const std::vector<const Value*>& order) {
   ByteBuffer& array = arrays_[column];
-  const bool has_null = std::any_of(order.begin(), order.end(), [&](const Value* row) {
-    return row[column].length < 0;
-  });
+  const bool has_null = std::any_of(order.begin(), order.end(),
+                                    [&](const Value* row) { return row[column].length < 0; });
   array.append_int32(1);
   array.append_int32(has_null ? 1 : 0);
   array.append_int32(static_cast<std::int32_t>(type_id(view_.columns[column], enums_)));

@@ -15,7 +15,7 @@ namespace voketag::postgres {
 
 // A PostgreSQL enum as this database declares it.
 struct EnumType {
-  std::uint32_t type_id = 0;                    // its oid
+  std::uint32_t type_id = 0;                     // its oid
   std::map<std::string, int, std::less<>> rank;  // label: its place in the declaration
 };
 using EnumTypes = std::map<std::string, EnumType, std::less<>>;

@@ -6,8 +6,8 @@
 namespace voketag::postgres {
 
 // Stands between a client and PostgreSQL and cuts the first connection that commits: before the
-// server sees the COMMIT, or after it has done it and before the client learns so. Later connections
-// pass untouched.
+// server sees the COMMIT, or after it has done it and before the client learns so. Later
+// connections pass untouched.
 class CuttingProxy {
  public:
   enum class Cut { kBeforeCommit, kAfterCommit };

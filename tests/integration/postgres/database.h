@@ -1,11 +1,11 @@
 #pragma once
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "connectors/postgres/connection.h"
 #include "connectors/postgres/migrations.h"

@@ -132,8 +132,9 @@ TEST_F(MigrationsTest, EveryColumnThatAProjectionWritesIsThere) {
 
 TEST(ConnectionTest, NeverShowsThePassword) {
   for (const std::string url :
-       {"postgresql://voketag:verysecret@127.0.0.1:1/voketag", "postgresql://v:verysecret@127.0.0.1:x/v",
-        "postgresql://v:p@verysecret@127.0.0.1/v", "postgresql://v:verysecret@nowhere.invalid/v",
+       {"postgresql://voketag:verysecret@127.0.0.1:1/voketag",
+        "postgresql://v:verysecret@127.0.0.1:x/v", "postgresql://v:p@verysecret@127.0.0.1/v",
+        "postgresql://v:verysecret@nowhere.invalid/v",
         "host=127.0.0.1 port=1 password=verysecret sslmode=nonsense"}) {
     const auto connection = Connection::open({.url = url, .connect_timeout_ms = 500});
     ASSERT_FALSE(connection);

@@ -31,8 +31,7 @@ class Items final : public processors::Projection {
   std::string_view name() const override { return "items"; }
   std::vector<std::string_view> inputs() const override { return {"items"}; }
   std::span<const View* const> views() const override { return kViews; }
-  events::Status project(const events::RecordView& record,
-                         processors::RowWriter& rows) override {
+  events::Status project(const events::RecordView& record, processors::RowWriter& rows) override {
     rows.begin_row(kItems);
     rows.int64(record.partition * 1'000'000 + record.offset);
     rows.text(*record.value);

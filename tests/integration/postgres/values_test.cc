@@ -12,8 +12,8 @@
 #include "connectors/postgres/postgres_view_sink.h"
 #include "tests/integration/postgres/database.h"
 
-// What is written is what PostgreSQL reads, by COPY and by INSERT; and rows merge to the same result
-// in whatever order, transactions and connections they come.
+// What is written is what PostgreSQL reads, by COPY and by INSERT; and rows merge to the same
+// result in whatever order, transactions and connections they come.
 namespace voketag::postgres {
 namespace {
 
@@ -26,20 +26,19 @@ using runtime::ViewSink;
 using ::testing::ElementsAre;
 
 constexpr std::array kWideColumns{
-    Column{"id", ColumnType::kInt64},     Column{"uuid", ColumnType::kUuid},
-    Column{"text", ColumnType::kText},    Column{"time", ColumnType::kTimestamp},
-    Column{"hash", ColumnType::kHash},    Column{"amount", ColumnType::kNumeric},
+    Column{"id", ColumnType::kInt64},           Column{"uuid", ColumnType::kUuid},
+    Column{"text", ColumnType::kText},          Column{"time", ColumnType::kTimestamp},
+    Column{"hash", ColumnType::kHash},          Column{"amount", ColumnType::kNumeric},
     Column{"status", ColumnType::kEnum, "life"}};
 constexpr View kWide{"wide", kWideColumns, 1, Merge::kInsert};
 constexpr std::array kWideViews{&kWide};
 
-constexpr std::array kLifeColumns{
-    Column{"id", ColumnType::kInt64},
-    Column{"name", ColumnType::kText},
-    Column{"status", ColumnType::kEnum, "life"},
-    Column{"changed", ColumnType::kTimestamp, {}, true},
-    Column{"amount", ColumnType::kNumeric, {}, true},
-    Column{"word", ColumnType::kText, {}, true}};
+constexpr std::array kLifeColumns{Column{"id", ColumnType::kInt64},
+                                  Column{"name", ColumnType::kText},
+                                  Column{"status", ColumnType::kEnum, "life"},
+                                  Column{"changed", ColumnType::kTimestamp, {}, true},
+                                  Column{"amount", ColumnType::kNumeric, {}, true},
+                                  Column{"word", ColumnType::kText, {}, true}};
 constexpr View kLives{"lives", kLifeColumns, 1, Merge::kUpsert};
 constexpr std::array kLifeViews{&kLives};
 
@@ -95,9 +94,16 @@ TEST_F(ValuesTest, ArriveAsTheyWereByCopyAndByInsert) {
     std::string read;
   };
   const std::vector<Numbers> amounts{
-      {"0", "0"}, {"1", "1"}, {"-1.50", "-1.50"}, {"123456789012345678901234567890.000001",
-      "123456789012345678901234567890.000001"}, {"0.00001234", "0.00001234"}, {"10000", "10000"},
-      {"99999999", "99999999"}, {"00012", "12"}, {"-0.000", "0.000"}, {"5.0000", "5.0000"}};
+      {"0", "0"},
+      {"1", "1"},
+      {"-1.50", "-1.50"},
+      {"123456789012345678901234567890.000001", "123456789012345678901234567890.000001"},
+      {"0.00001234", "0.00001234"},
+      {"10000", "10000"},
+      {"99999999", "99999999"},
+      {"00012", "12"},
+      {"-0.000", "0.000"},
+      {"5.0000", "5.0000"}};
   for (const std::size_t stream_bytes_min : {std::size_t{1}, std::size_t{1} << 20}) {
     empty();
     auto writer = sink(kWideViews, stream_bytes_min);
@@ -124,12 +130,13 @@ TEST_F(ValuesTest, ArriveAsTheyWereByCopyAndByInsert) {
 
     for (std::int64_t i = 0; i < id; ++i) {
       const std::string key = std::to_string(i % 2 == 0 ? i : -i);
-      EXPECT_EQ(value("SELECT amount, time = '1970-01-01 00:00:00.123+00'::timestamptz + " +
-                      std::to_string(i) + " * interval '1 day', hash, uuid, status, text = " +
-                      (i == 3 ? "''" : "E'quote '' tab \\t newline \\n backslash \\\\ \\\\N \u20ac'") +
-                      " FROM voketag.wide WHERE id = " + key),
-                amounts[static_cast<std::size_t>(i)].read + "|t|" + hash_text + '|' +
-                    uuid.to_string() + "|old|t");
+      EXPECT_EQ(
+          value("SELECT amount, time = '1970-01-01 00:00:00.123+00'::timestamptz + " +
+                std::to_string(i) + " * interval '1 day', hash, uuid, status, text = " +
+                (i == 3 ? "''" : "E'quote '' tab \\t newline \\n backslash \\\\ \\\\N \u20ac'") +
+                " FROM voketag.wide WHERE id = " + key),
+          amounts[static_cast<std::size_t>(i)].read + "|t|" + hash_text + '|' + uuid.to_string() +
+              "|old|t");
     }
     EXPECT_EQ(value("SELECT uuid, text, time, hash, amount, status FROM voketag.wide WHERE id = "
                     "-9223372036854775808"),

@@ -1,5 +1,3 @@
-#include "connectors/postgres/postgres_view_sink.h"
-
 #include <gmock/gmock.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "connectors/postgres/postgres_view_sink.h"
 #include "tests/integration/postgres/cutting_proxy.h"
 #include "tests/integration/postgres/database.h"
 
@@ -26,9 +25,11 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr std::array kItemColumns{Column{"id", ColumnType::kInt64}, Column{"name", ColumnType::kText}};
+constexpr std::array kItemColumns{Column{"id", ColumnType::kInt64},
+                                  Column{"name", ColumnType::kText}};
 constexpr View kItems{"items", kItemColumns, 1, Merge::kInsert};
-constexpr std::array kNoteColumns{Column{"id", ColumnType::kInt64}, Column{"note", ColumnType::kText}};
+constexpr std::array kNoteColumns{Column{"id", ColumnType::kInt64},
+                                  Column{"note", ColumnType::kText}};
 constexpr View kNotes{"notes", kNoteColumns, 1, Merge::kInsert};
 constexpr std::array kLifeColumns{
     Column{"id", ColumnType::kInt64}, Column{"name", ColumnType::kText},
@@ -133,7 +134,8 @@ TEST_F(ViewSinkTest, ADroppedRecordAndAnAbandonedTransactionLeaveNothing) {
   ASSERT_TRUE(sink.commit(advance(0, 2), rejects));
   EXPECT_THAT(rows("SELECT id FROM voketag.items"), ElementsAre("1"));
 
-  for (std::int64_t id = 10; id < 100; ++id) item(sink, id, id, "abandoned in the middle of a COPY");
+  for (std::int64_t id = 10; id < 100; ++id)
+    item(sink, id, id, "abandoned in the middle of a COPY");
   EXPECT_GT(sink.counts().copies, 0);
   sink.abandon();
   EXPECT_EQ(sink.gathered_bytes(), 0U);
@@ -282,6 +284,44 @@ TEST_F(ViewSinkTest, AnUnknownEnumLabelIsRefusedAlone) {
   EXPECT_THAT(rows("SELECT * FROM voketag.lives"), ElementsAre("1|null|old|2"));
 }
 
+TEST_F(ViewSinkTest, AFencedWriterReportsNoRefusals) {
+  PostgresViewSink owner(options(), kViews);
+  PostgresViewSink zombie(options(), kViews);
+  Rejects rejects;
+  item(owner, 0, 1, "by the owner");
+  ASSERT_TRUE(owner.commit(advance(0, 1), rejects));
+  item(zombie, 0, 1, "its key is there already");
+  item(zombie, 1, 2, "\xff");
+  const auto fenced = zombie.commit(advance(0, 2), rejects);
+  ASSERT_FALSE(fenced);
+  EXPECT_EQ(fenced.error().code, events::Errc::kFenced);
+  EXPECT_THAT(rejects.offsets, IsEmpty());
+}
+
+TEST_F(ViewSinkTest, ARecordThatCannotBeEncodedIsReportedAndTheOthersLand) {
+  run("CREATE TABLE voketag.amounts (id bigint PRIMARY KEY, amount numeric)");
+  static constexpr std::array kAmountColumns{Column{"id", ColumnType::kInt64},
+                                             Column{"amount", ColumnType::kNumeric}};
+  static constexpr View kAmounts{"amounts", kAmountColumns, 1, Merge::kInsert};
+  static constexpr std::array kAmountViews{&kAmounts};
+  auto small = options();
+  small.stream_bytes_min = 100;
+  PostgresViewSink sink(small, kAmountViews);
+  EXPECT_EQ(position(sink), 0);
+  for (std::int64_t id = 0; id < 50; ++id) {
+    sink.begin_record(kPartition, id);
+    sink.rows().begin_row(kAmounts);
+    sink.rows().int64(id);
+    sink.rows().numeric(id == 30 ? "much" : "1.5");
+  }
+  Rejects rejects;
+  const auto done = sink.commit(advance(0, 50), rejects);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_THAT(rejects.offsets, ElementsAre(30));
+  EXPECT_THAT(rejects.details, ElementsAre(HasSubstr("much")));
+  EXPECT_EQ(value("SELECT count(*) FROM voketag.amounts"), "49");
+}
+
 TEST_F(ViewSinkTest, WhatTheHandlerCannotTakeIsNotCommitted) {
   PostgresViewSink sink(options(), kViews);
   item(sink, 0, 1, "good");
@@ -331,8 +371,8 @@ TEST_F(ViewSinkTest, OneFencedPartitionHoldsBackAll) {
   EXPECT_EQ(item_count(), "0");
 }
 
-// A writer that stands still in the middle of a COPY holds the keys of its rows. Its successor waits
-// for a lock timeout, ends it, and goes on.
+// A writer that stands still in the middle of a COPY holds the keys of its rows. Its successor
+// waits for a lock timeout, ends it, and goes on.
 TEST_F(ViewSinkTest, AStalledWriterIsEnded) {
   auto small = options();
   small.stream_bytes_min = 1'000;

@@ -64,15 +64,29 @@ TEST_F(RowGathererTest, EncodesEveryTypeAsBinaryCopyHasIt) {
   gatherer_.end_record();
   std::string hash_digits;
   for (int i = 0; i < 32; ++i) hash_digits += "ab";
-  EXPECT_EQ(hex(rows(0).bytes.view()), "0008"
-                                       "00000010" "00112233445566778899aabbccddeeff"
-                                       "00000008" "fffffffffffffffe"
-                                       "00000003" "68c3a9"
-                                       "00000008" "00000000000003e8"
-                                       "00000040" + hex(hash_digits) +
-                                       "0000000e" "0003" "0001" "0000" "0001" "0001" "0929" "1770"
-                                       "00000005" "796f756e67"
-                                       "ffffffff");
+  EXPECT_EQ(hex(rows(0).bytes.view()),
+            "0008"
+            "00000010"
+            "00112233445566778899aabbccddeeff"
+            "00000008"
+            "fffffffffffffffe"
+            "00000003"
+            "68c3a9"
+            "00000008"
+            "00000000000003e8"
+            "00000040" +
+                hex(hash_digits) +
+                "0000000e"
+                "0003"
+                "0001"
+                "0000"
+                "0001"
+                "0001"
+                "0929"
+                "1770"
+                "00000005"
+                "796f756e67"
+                "ffffffff");
 }
 
 TEST_F(RowGathererTest, KnowsWhichBytesEveryRecordGaveRiseTo) {

@@ -96,8 +96,8 @@ TEST(ViewArraysTest, HaveTheHeaderOfABinaryArray) {
     EXPECT_EQ(word(*parameters[column], 0), 1);                    // one dimension
     EXPECT_EQ(word(*parameters[column], 4), column == 1 ? 1 : 0);  // nulls
     EXPECT_EQ(word(*parameters[column], 8), types[column]);
-    EXPECT_EQ(word(*parameters[column], 12), 2);                   // elements
-    EXPECT_EQ(word(*parameters[column], 16), 1);                   // first index
+    EXPECT_EQ(word(*parameters[column], 12), 2);  // elements
+    EXPECT_EQ(word(*parameters[column], 16), 1);  // first index
   }
 }
 
@@ -149,15 +149,16 @@ RC_GTEST_PROP(ViewArraysTest, MergeToTheSameRowsInAnyOrder, ()) {
 }
 
 TEST(ViewStatementTest, MergesByTheRuleAndLeavesUnchangedRowsAlone) {
-  EXPECT_EQ(insert_sql(kLives),
-            "INSERT INTO voketag.lives AS existing (id, name, status, changed) SELECT * FROM "
-            "unnest($1::bigint[], $2::text[], $3::voketag.life[], $4::bigint[]) ON CONFLICT (id) DO "
-            "UPDATE SET name = COALESCE(existing.name, excluded.name), status = "
-            "GREATEST(existing.status, excluded.status), changed = GREATEST(existing.changed, "
-            "excluded.changed) WHERE (existing.name IS NULL AND excluded.name IS NOT NULL) OR "
-            "(existing.status IS NULL AND excluded.status IS NOT NULL) OR excluded.status > "
-            "existing.status OR (existing.changed IS NULL AND excluded.changed IS NOT NULL) OR "
-            "excluded.changed > existing.changed");
+  EXPECT_EQ(
+      insert_sql(kLives),
+      "INSERT INTO voketag.lives AS existing (id, name, status, changed) SELECT * FROM "
+      "unnest($1::bigint[], $2::text[], $3::voketag.life[], $4::bigint[]) ON CONFLICT (id) DO "
+      "UPDATE SET name = COALESCE(existing.name, excluded.name), status = "
+      "GREATEST(existing.status, excluded.status), changed = GREATEST(existing.changed, "
+      "excluded.changed) WHERE (existing.name IS NULL AND excluded.name IS NOT NULL) OR "
+      "(existing.status IS NULL AND excluded.status IS NOT NULL) OR excluded.status > "
+      "existing.status OR (existing.changed IS NULL AND excluded.changed IS NOT NULL) OR "
+      "excluded.changed > existing.changed");
   EXPECT_EQ(copy_sql(kInserted),
             "COPY voketag.lives (id, name, status, changed) FROM STDIN (FORMAT binary)");
 }

@@ -119,8 +119,12 @@ class FakeLog final : public Log {
         case Change::kAssign:
           owned_.insert(rebalance.partitions.begin(), rebalance.partitions.end());
           return listener.on_assigned(rebalance.partitions);
-        case Change::kRevoke: listener.on_revoked(rebalance.partitions); break;
-        case Change::kLose: listener.on_lost(rebalance.partitions); break;
+        case Change::kRevoke:
+          listener.on_revoked(rebalance.partitions);
+          break;
+        case Change::kLose:
+          listener.on_lost(rebalance.partitions);
+          break;
       }
       for (const auto partition : rebalance.partitions) owned_.erase(partition);
     }

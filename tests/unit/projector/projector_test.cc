@@ -29,8 +29,7 @@ class Words final : public processors::Projection {
   std::vector<std::string_view> inputs() const override { return {"left", "right"}; }
   std::span<const processors::View* const> views() const override { return kViews; }
 
-  events::Status project(const events::RecordView& record,
-                         processors::RowWriter& rows) override {
+  events::Status project(const events::RecordView& record, processors::RowWriter& rows) override {
     rows.begin_row(kLines);
     rows.text(*record.value);
     if (*record.value == "bad") return events::fail(events::Errc::kInvalid, "a bad word");
@@ -337,8 +336,8 @@ TEST_F(ProjectorTest, CommitsWhatItHasBeforePartitionsAreTaken) {
   log_.append("left", 0, "for the next owner");
   drain();
   EXPECT_THAT(database_.rows, UnorderedElementsAre("at once", "zero", "one"));
-  EXPECT_THAT(log_.fetched, UnorderedElementsAre(TopicPartition{"left", 1},
-                                                 TopicPartition{"right", 1}));
+  EXPECT_THAT(log_.fetched,
+              UnorderedElementsAre(TopicPartition{"left", 1}, TopicPartition{"right", 1}));
 }
 
 TEST_F(ProjectorTest, DropsWhatItHasWhenPartitionsAreLost) {
