@@ -232,6 +232,7 @@ Result<std::set<Role>> parse_roles(std::string_view text) {
       continue;
     }
     std::vector<std::string> names;
+    names.reserve(kRoles.size());
     for (const auto& role : kRoles) names.emplace_back(role.second);
     const auto meant = nearest_name(name, names);
     return fail(Errc::kInvalid, "there is no role " + shown(name) +

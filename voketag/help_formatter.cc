@@ -91,7 +91,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string /*name*/,
   std::string path = app->get_name();
   for (const CLI::App* parent = app->get_parent(); parent != nullptr;
        parent = parent->get_parent()) {
-    path = parent->get_name() + " " + path;
+    path.insert(0, parent->get_name() + " ");
   }
   std::string usage = path;
   if (!commands.empty()) usage += " COMMAND";
@@ -99,14 +99,17 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string /*name*/,
   if (!options.empty()) usage += " [OPTIONS]";
 
   std::vector<std::pair<std::string, std::string>> command_rows;
+  command_rows.reserve(commands.size());
   for (const CLI::App* command : commands) {
     command_rows.emplace_back(command->get_name(), summary(command));
   }
   std::vector<std::pair<std::string, std::string>> positional_rows;
+  positional_rows.reserve(positionals.size());
   for (const CLI::Option* positional : positionals) {
     positional_rows.emplace_back(positional->get_name(true, false), positional->get_description());
   }
   std::vector<std::pair<std::string, std::string>> option_rows;
+  option_rows.reserve(options.size());
   for (const CLI::Option* option : options) {
     option_rows.emplace_back(option_text(option), option->get_description());
   }

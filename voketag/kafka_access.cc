@@ -3,6 +3,7 @@
 #include <array>
 #include <cctype>
 #include <string_view>
+#include <utility>
 
 #include "events/partitioner.h"
 
@@ -16,13 +17,15 @@ events::Result<kafka::KafkaOptions> kafka_options(const Configuration& configura
                                         "VOKETAG_TOPIC_PREFIX=" + configuration.topic_prefix,
                                         "VOKETAG_INSTANCE=" + configuration.instance};
   for (const auto& [property, value] : configuration.kafka_properties()) {
-    std::string name = "VOKETAG_KAFKA_" + property;
+    std::string name("VOKETAG_KAFKA_");
+    name += property;
     for (char& c : name) {
       c = c == '.' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     }
-    variables.push_back(name + "=" + value);
+    variables.push_back(std::move(name.append("=").append(value)));
   }
   std::vector<const char*> entries;
+  entries.reserve(variables.size() + 1);
   for (const std::string& variable : variables) entries.push_back(variable.c_str());
   entries.push_back(nullptr);
   return kafka::options_from_environment(entries.data());

@@ -181,7 +181,10 @@ std::string with_thousands(long long number) {
 std::string duration_text(long long milliseconds) {
   if (milliseconds < 1'000) return std::to_string(milliseconds) + " ms";
   const long long seconds = milliseconds / 1'000;
-  if (seconds < 60) return decimal(static_cast<double>(milliseconds / 100) / 10, 1, " s");
+  if (seconds < 60) {
+    const long long tenths = milliseconds / 100;
+    return decimal(static_cast<double>(tenths) / 10, 1, " s");
+  }
   const auto pair = [](long long high, const char* high_unit, long long low, const char* low_unit) {
     std::string text = std::to_string(high) + " " + high_unit;
     if (low > 0) text += " " + std::to_string(low) + " " + low_unit;

@@ -90,6 +90,7 @@ Result<std::vector<BatchRow>> list_batches(postgres::Connection& connection,
                        parameters));
   if (!rows) return tl::unexpected(rows.error());
   std::vector<BatchRow> batches;
+  batches.reserve(static_cast<std::size_t>(rows->count()));
   for (int row = 0; row < rows->count(); ++row) batches.push_back(read_batch(*rows, row));
   return batches;
 }

@@ -131,6 +131,7 @@ Result<std::vector<Hash>> read_chunk_leaves(Connection& views, const std::string
                          std::to_string(rows->count()) + " are there");
   }
   std::vector<Hash> leaves;
+  leaves.reserve(static_cast<std::size_t>(count));
   for (int row = 0; row < rows->count(); ++row) {
     leaves.push_back(processors::leaf_hash(rows->text(row, 0)));
   }
