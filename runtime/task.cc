@@ -19,6 +19,7 @@ namespace {
 constexpr std::string_view kTimerPrefix = "timer/";
 constexpr std::string_view kTimerOfPrefix = "timer-of/";
 constexpr std::size_t kDueDigits = 20;
+const std::string kNoTimer(kDueDigits, '9');
 
 std::string due_digits(events::Timestamp due) {
   char digits[kDueDigits + 1];
@@ -140,7 +141,7 @@ void Task::note_record(const events::RecordView& record) {
 
 bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputRecord>& outputs) {
   if (!next_timer_ || *next_timer_ > wall_now) return false;
-  const auto key = store_->first_key(kTimerPrefix);
+  const auto key = store_->first_key(kTimerPrefix, timer_key(timer_floor_, ""));
   assert(key && key->size() > kTimerPrefix.size() + kDueDigits);
   const std::string digits = key->substr(kTimerPrefix.size(), kDueDigits);
   const std::string name = key->substr(kTimerPrefix.size() + kDueDigits + 1);
@@ -156,9 +157,8 @@ bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputReco
 
   const auto complaint = run_handler(
       [&] {
-        store_->erase(*key);
+        erase_timer(digits, name);
         store_->erase(timer_of_key(name));
-        timers_changed_ = true;
         processor_.on_timer(*this, name);
       },
       outputs);
@@ -208,6 +208,7 @@ events::Status Task::committed(std::optional<std::int64_t> changelog_offset) {
   work_.clear();
   committed_inputs_ = open_inputs_;
   committed_now_ = now_;
+  committed_timer_floor_ = timer_floor_;
   return store_->write_overlay(events::encode(position_));
 }
 
@@ -216,6 +217,7 @@ void Task::rewind() {
   work_.clear();
   open_inputs_ = committed_inputs_;
   now_ = committed_now_;
+  timer_floor_ = committed_timer_floor_;
   read_next_timer();
 }
 
@@ -242,10 +244,12 @@ void Task::set_timer(std::string_view name, events::Timestamp due) {
   const std::string of_key = timer_of_key(name);
   if (const auto previous = store_->get(of_key)) {
     if (*previous == digits) return;
-    store_->erase(timer_key(*previous, name));
+    erase_timer(*previous, name);
   }
   store_->put(of_key, digits);
   store_->put(timer_key(digits, name), "");
+  if (digits > timer_floor_) return;
+  timer_floor_ = digits;
   timers_changed_ = true;
 }
 
@@ -253,9 +257,13 @@ void Task::cancel_timer(std::string_view name) {
   const std::string of_key = timer_of_key(name);
   const auto previous = store_->get(of_key);
   if (!previous) return;
-  store_->erase(timer_key(*previous, name));
+  erase_timer(*previous, name);
   store_->erase(of_key);
-  timers_changed_ = true;
+}
+
+void Task::erase_timer(std::string_view digits, std::string_view name) {
+  store_->erase(timer_key(digits, name));
+  if (digits <= timer_floor_) timers_changed_ = true;
 }
 
 void Task::dead_letter(std::string_view reason, std::string_view detail) {
@@ -266,12 +274,11 @@ void Task::dead_letter(std::string_view reason, std::string_view detail) {
 }
 
 void Task::read_next_timer() {
-  const auto key = store_->first_key(kTimerPrefix);
+  const auto key = store_->first_key(kTimerPrefix, timer_key(timer_floor_, ""));
   timers_changed_ = false;
   next_timer_.reset();
-  if (!key) return;
-  next_timer_ = events::Timestamp{
-      std::stoll(key->substr(kTimerPrefix.size(), kDueDigits))};
+  timer_floor_ = key ? key->substr(kTimerPrefix.size(), kDueDigits) : kNoTimer;
+  if (key) next_timer_ = events::Timestamp{std::stoll(timer_floor_)};
 }
 
 }  // namespace voketag::runtime

@@ -86,6 +86,7 @@ class Task final : private processors::Context {
   std::optional<std::string> run_handler(Handler&& handler,
                                          std::vector<events::OutputRecord>& outputs);
   void note_record(const events::RecordView& record);
+  void erase_timer(std::string_view digits, std::string_view name);
   void read_next_timer();
   CommitRecord commit_record() const;
 
@@ -104,6 +105,10 @@ class Task final : private processors::Context {
   events::Timestamp committed_now_;
   std::optional<events::Timestamp> next_timer_;
   bool timers_changed_ = false;  // next_timer_ must be read again
+  // No timer is due before it, in digits; as it was at the last commit. The search for the next
+  // timer begins there, behind the timers of the past: an erased key costs whoever passes it.
+  std::string timer_floor_;
+  std::string committed_timer_floor_;
 
   const events::RecordView* record_ = nullptr;  // being handled; null in a timer
   events::Envelope cause_;

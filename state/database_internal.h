@@ -32,10 +32,18 @@ struct PartitionStore::Implementation {
     full.append(prefix).append(key);
     return full;
   }
+  // The first key after all that begin with `key_prefix`, which is UTF-8.
+  std::string end_of(std::string_view key_prefix) const {
+    std::string end = full_key(key_prefix);
+    ++end.back();
+    return end;
+  }
+  // The keys that begin with `key_prefix` and are not before `from`.
+  void scan(std::string_view key_prefix, std::string_view from, const Store::Visitor& visit);
 
   Database::Implementation& database;
   std::string name;          // "<processor>/<partition>", for messages
-  std::string prefix;        // of every key of this partition, the position's too
+  std::string prefix;        // of every key of this partition but the position's
   std::string prefix_end;    // the first key after all of them
   std::string position_key;
   rocksdb::WriteBatchWithIndex overlay;

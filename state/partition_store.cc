@@ -5,6 +5,7 @@
 #include <rocksdb/utilities/write_batch_with_index.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cassert>
 #include <cstdio>
 #include <stdexcept>
@@ -68,6 +69,25 @@ PartitionStore::Implementation::Implementation(Database::Implementation& databas
       position_key(partition_prefix(processor, partition) + kPositionKind),
       overlay(rocksdb::BytewiseComparator(), kOverlayReservedBytes, true) {}
 
+void PartitionStore::Implementation::scan(std::string_view key_prefix, std::string_view from,
+                                          const Store::Visitor& visit) {
+  const std::string first = full_key(std::max(key_prefix, from));
+  const std::string end = end_of(key_prefix);
+  const rocksdb::Slice upper(end);
+  rocksdb::ReadOptions options;
+  options.iterate_upper_bound = &upper;
+  const std::unique_ptr<rocksdb::Iterator> iterator(overlay.NewIteratorWithBase(
+      database.db->DefaultColumnFamily(), database.db->NewIterator(options), &options));
+  // The overlay's own keys know no upper bound.
+  for (iterator->Seek(first); iterator->Valid() && iterator->key().compare(upper) < 0;
+       iterator->Next()) {
+    const std::string_view key(iterator->key().data() + prefix.size(),
+                               iterator->key().size() - prefix.size());
+    if (!visit(key, {iterator->value().data(), iterator->value().size()})) break;
+  }
+  require(iterator->status(), name);
+}
+
 PartitionStore::PartitionStore(std::unique_ptr<Implementation> implementation)
     : implementation_(std::move(implementation)) {}
 
@@ -93,26 +113,13 @@ void PartitionStore::erase(std::string_view key) {
 }
 
 void PartitionStore::scan(std::string_view prefix, const Visitor& visit) const {
-  auto& self = *implementation_;
-  const std::string from = self.full_key(prefix);
-  rocksdb::ReadOptions options;
-  const rocksdb::Slice upper(self.prefix_end);
-  options.iterate_upper_bound = &upper;
-  const std::unique_ptr<rocksdb::Iterator> iterator(
-      self.overlay.NewIteratorWithBase(self.database.db->DefaultColumnFamily(),
-                                       self.database.db->NewIterator(options), &options));
-  for (iterator->Seek(from); iterator->Valid() && iterator->key().starts_with(from);
-       iterator->Next()) {
-    const std::string_view key(iterator->key().data() + self.prefix.size(),
-                               iterator->key().size() - self.prefix.size());
-    if (!visit(key, {iterator->value().data(), iterator->value().size()})) break;
-  }
-  require(iterator->status(), self.name);
+  implementation_->scan(prefix, prefix, visit);
 }
 
-std::optional<std::string> PartitionStore::first_key(std::string_view prefix) const {
+std::optional<std::string> PartitionStore::first_key(std::string_view prefix,
+                                                     std::string_view from) const {
   std::optional<std::string> first;
-  scan(prefix, [&](std::string_view key, std::string_view) {
+  implementation_->scan(prefix, from, [&](std::string_view key, std::string_view) {
     first = std::string(key);
     return false;
   });
