@@ -1,5 +1,6 @@
 #include "runtime/engine.h"
 
+#include <pthread.h>
 #include <spdlog/spdlog.h>
 
 #include <chrono>
@@ -21,6 +22,7 @@ constexpr int kPollMs = 100;
 constexpr int kRestorePollMs = 50;
 // How soon a request to stop is noticed.
 constexpr auto kStopCheck = std::chrono::milliseconds(20);
+constexpr std::size_t kThreadNameMax = 15;
 constexpr auto kDisconnectedPause = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -59,9 +61,11 @@ struct Engine::Implementation {
     changed.notify_all();
   }
 
-  // Runs a thread's body; whatever it throws is an error of the engine.
+  // Runs the body of a thread that is named for its work, as `top -H` shows it; whatever the body
+  // throws is an error of the engine.
   template <class Body>
   void guard(const std::string& name, Body&& body) {
+    pthread_setname_np(pthread_self(), name.substr(0, kThreadNameMax).c_str());
     try {
       if (const events::Status status = body(); !status) fail(status.error());
     } catch (const std::exception& error) {
@@ -153,16 +157,16 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
 
   for (const auto& worker : workers) {
     threads.emplace_back([&self, worker = worker.get()] {
-      self.guard("a worker", [&] { return self.run_worker(*worker); });
+      self.guard(worker->name(), [&] { return self.run_worker(*worker); });
     });
     restore_threads.emplace_back([&self, worker = worker.get()] {
-      self.guard("a restore", [&] { return self.run_restorer(worker->restorer()); });
+      self.guard("restore " + worker->name(), [&] { return self.run_restorer(worker->restorer()); });
     });
   }
   for (const auto& projection : self.projections) {
     for (int slot = 0; slot < projection.slots; ++slot) {
       threads.emplace_back([&self, &projection] {
-        self.guard("a projector", [&]() -> events::Status {
+        self.guard("view " + std::string(projection.projection->name()), [&]() -> events::Status {
           const auto sink = projection.make_sink();
           ProjectorOptions projector_options;
           projector_options.name_prefix = self.options.name_prefix;

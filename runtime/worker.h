@@ -58,6 +58,7 @@ class Worker final : private RebalanceListener {
   events::Status stop();
 
   Restorer& restorer() { return restorer_; }
+  std::string name() const { return std::string(processor_.name()); }
   // Partitions at work, for status displays and tests.
   std::vector<std::int32_t> active_partitions() const;
   // Whether there is a member and a producer; if not, step() returns at once until it tries again.

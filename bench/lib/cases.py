@@ -40,6 +40,9 @@ def _alternate(repetition: int, *sides):
 # ---------------------------------------------------------------- products to root
 
 ROOT_SHAPES = ((2000, 1000), (20, 100_000))
+# The broker is warm when its compiler took less than this share of a core over 1.5 M products.
+COMPILER_SHARE_WARM = 0.1
+WARM_ROUNDS_MAX = 20
 
 
 def products_to_root(context: Context) -> CaseResult:
@@ -48,7 +51,7 @@ def products_to_root(context: Context) -> CaseResult:
         (
             "Products a second from the first batch-requested sent to the last "
             "merkle-root-computed read (read_committed), tokens published. Both systems are warm: "
-            "1.5 M products go before."
+            "1.5 M products go before; so is the broker: its compiler has come to rest under both."
         ),
     )
     sent = {"voketag": 0, "kafka-streams": 0}
@@ -66,13 +69,18 @@ def products_to_root(context: Context) -> CaseResult:
 
 
 def _warm_broker(context: Context, systems, sent: dict) -> None:
-    """A young broker spends more than twice the CPU on a product: it compiles, on our two cores."""
+    """A young broker spends three times the CPU on a product: it compiles, on our two cores."""
     print("  warming the broker", flush=True)
     baselines.transactional_producer(context.stack.kafka, 10 * MILLION, CHUNK_PRODUCTS)
     for system in systems:
         system.start()
         try:
-            _warm_system(context, system, sent)
+            for _ in range(WARM_ROUNDS_MAX):
+                began, compiled = time.monotonic(), context.stack.broker_compiler_seconds()
+                _warm_system(context, system, sent)
+                compiled = context.stack.broker_compiler_seconds() - compiled
+                if compiled < COMPILER_SHARE_WARM * (time.monotonic() - began):
+                    break
         finally:
             system.stop()
 

@@ -19,6 +19,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
+def thread_cpu_seconds(pid: int, name_starts: str) -> float:
+    """CPU of the threads of a process whose name begins so."""
+    total = 0.0
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:  # the thread has ended
+            continue
+        if text[text.index("(") + 1 :].startswith(name_starts):
+            fields = text.rsplit(")", 1)[1].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 def resident_max_bytes(pid: int) -> int:
     """The largest resident set since the process began (VmHWM): no sampling can miss a peak."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

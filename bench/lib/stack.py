@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from .machine import ROOT
-from .process import MeasurementFailed, cpu_seconds
+from .process import MeasurementFailed, cpu_seconds, thread_cpu_seconds
 
 
 class Stack:
@@ -36,8 +36,17 @@ class Stack:
 
     def broker_cpu_seconds(self) -> float:
         """Zero where the broker runs in a container, out of our sight."""
+        pid = self._broker_pid()
+        return cpu_seconds(pid) if pid else 0.0
+
+    def broker_compiler_seconds(self) -> float:
+        """CPU that the broker's JVM has spent on its best compiler."""
+        pid = self._broker_pid()
+        return thread_cpu_seconds(pid, "C2 CompilerThre") if pid else 0.0
+
+    def _broker_pid(self) -> int | None:
         pid_file = self.directory / "kafka/broker.pid"
-        return cpu_seconds(int(pid_file.read_text().split()[0])) if pid_file.exists() else 0.0
+        return int(pid_file.read_text().split()[0]) if pid_file.exists() else None
 
     def _dev(self, *arguments: str) -> str:
         # The broker must not inherit our pipes: reading them would wait for it to end.

@@ -66,8 +66,10 @@ void consume_until(rd_kafka_queue_t* queue, const Goal& goal, std::int64_t deadl
                    Counted& counted) {
   std::array<rd_kafka_message_t*, kBatch> messages{};
   while (!goal.reached(counted) && now_ns() < deadline_ns) {
-    const ssize_t received =
-        rd_kafka_consume_batch_queue(queue, 100, messages.data(), messages.size());
+    // A batch call waits until its batch is full or the time is over: take what is there, and only
+    // where there is nothing wait for one.
+    ssize_t received = rd_kafka_consume_batch_queue(queue, 0, messages.data(), messages.size());
+    if (received == 0) received = rd_kafka_consume_batch_queue(queue, 100, messages.data(), 1);
     const std::int64_t arrived_ns = now_ns();
     for (ssize_t i = 0; i < received; ++i) {
       const Message message(messages.at(static_cast<std::size_t>(i)));
