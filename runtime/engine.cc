@@ -84,6 +84,8 @@ struct Engine::Implementation {
     result.transaction_bytes_max = options.transaction_bytes_max;
     result.crash_marker_file =
         database.directory() / ("handling-" + name + "-" + std::to_string(slot));
+    result.member_file =
+        database.directory() / ("member-" + name + "-" + std::to_string(slot));
     return result;
   }
 
@@ -165,11 +167,14 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
   }
   for (const auto& projection : self.projections) {
     for (int slot = 0; slot < projection.slots; ++slot) {
-      threads.emplace_back([&self, &projection] {
+      threads.emplace_back([&self, &projection, slot] {
         self.guard("view " + std::string(projection.projection->name()), [&]() -> events::Status {
           const auto sink = projection.make_sink();
           ProjectorOptions projector_options;
           projector_options.name_prefix = self.options.name_prefix;
+          projector_options.member_file =
+              self.database.directory() / ("member-view-" + std::string(projection.projection->name()) +
+                                           "-" + std::to_string(slot));
           Projector projector(self.log, *projection.projection, *sink, self.clock,
                               std::move(projector_options));
           return self.run_projector(projector);

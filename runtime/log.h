@@ -45,6 +45,8 @@ class RebalanceListener {
   virtual void on_revoked(std::span<const std::int32_t> partitions) = 0;
   // No longer the owner: another may already be at work. Drop what is open.
   virtual void on_lost(std::span<const std::int32_t> partitions) = 0;
+  // The group has begun a generation, with or without a change for this member; called last.
+  virtual void on_generation() {}
 };
 
 // One member of a consumer group that subscribes to one topic, for its assignment alone (it
@@ -58,6 +60,9 @@ class Membership {
   virtual events::Status poll(RebalanceListener& listener) = 0;
   // Leaves the group at once, after on_revoked for all that is owned.
   virtual void leave(RebalanceListener& listener) = 0;
+  // What Log::resume takes after a crash; empty: this is no member at the moment. It names the
+  // group's generation, so it is another one after each rebalance.
+  virtual std::string identity() const = 0;
 };
 
 // ---- reading --------------------------------------------------------------------------------
@@ -169,6 +174,10 @@ class Log {
 
   virtual events::Result<std::unique_ptr<Membership>> join(std::string_view group,
                                                            std::string_view topic) = 0;
+  // A member that died without leaving, as long as its group has not noticed: it proves offsets of
+  // transactions, and that is all (poll and leave do nothing). Null: its group counts it no more.
+  virtual events::Result<std::unique_ptr<Membership>> resume(std::string_view group,
+                                                             std::string_view identity) = 0;
   virtual events::Result<std::unique_ptr<Fetcher>> open_fetcher(Isolation isolation) = 0;
   // Initialises the id: ends its previous owner, and settles the transaction it left (a committing
   // one is completed, any other aborted) before it returns.

@@ -32,10 +32,58 @@ TopicPartition destination(const events::OutputRecord& record) {
 
 // ---- membership ---------------------------------------------------------------------------------
 
-class MemoryMembership final : public Membership {
+// What a transaction's offsets are proved with.
+class MemoryMember : public Membership {
+ public:
+  MemoryMember(MemoryLog::Broker& broker, std::string group)
+      : broker_(broker), group_(std::move(group)) {}
+
+  enum class Standing { kCurrent, kBehind, kExpelled };
+  virtual Standing standing() const = 0;
+  const std::string& group() const { return group_; }
+
+ protected:
+  const MemoryLog::Broker::Member* find(const std::string& id) const {
+    const auto& members = broker_.group(group_).members;
+    const auto found = members.find(id);
+    return found == members.end() ? nullptr : &found->second;
+  }
+
+  MemoryLog::Broker& broker_;
+  const std::string group_;
+};
+
+// One that died without leaving. Its identity: "<generation> <member id>".
+class MemoryFormerMember final : public MemoryMember {
+ public:
+  MemoryFormerMember(MemoryLog::Broker& broker, std::string group, std::string_view identity)
+      : MemoryMember(broker, std::move(group)), identity_(identity) {}
+
+  events::Status poll(RebalanceListener&) override { return {}; }
+  void leave(RebalanceListener&) override {}
+  std::string identity() const override { return identity_; }
+  Standing standing() const override {
+    const std::size_t space = identity_.find(' ');
+    if (find(identity_.substr(space + 1)) == nullptr) return Standing::kExpelled;
+    // It cannot have joined another generation: behind is as good as expelled.
+    return identity_.substr(0, space) == std::to_string(broker_.group(group_).generation)
+               ? Standing::kCurrent
+               : Standing::kExpelled;
+  }
+
+ private:
+  const std::string identity_;
+};
+
+class MemoryMembership final : public MemoryMember {
  public:
   MemoryMembership(MemoryLog::Broker& broker, std::string group)
-      : broker_(broker), group_(std::move(group)), id_(broker.add_member(group_, {})) {}
+      : MemoryMember(broker, std::move(group)), id_(broker.add_member(group_, {})) {}
+
+  std::string identity() const override {
+    const auto* member = find(id_);
+    return member == nullptr ? "" : std::to_string(member->generation) + " " + id_;
+  }
 
   events::Status poll(RebalanceListener& listener) override {
     broker_.tick();
@@ -74,14 +122,11 @@ class MemoryMembership final : public Membership {
     broker_.complete_rebalance(group);
   }
 
-  const std::string& group() const { return group_; }
-
-  enum class Standing { kCurrent, kBehind, kExpelled };
-  Standing standing() const {
-    const auto& group = broker_.group(group_);
-    const auto found = group.members.find(id_);
-    if (found == group.members.end()) return Standing::kExpelled;
-    return found->second.generation == group.generation ? Standing::kCurrent : Standing::kBehind;
+  Standing standing() const override {
+    const auto* member = find(id_);
+    if (member == nullptr) return Standing::kExpelled;
+    return member->generation == broker_.group(group_).generation ? Standing::kCurrent
+                                                                  : Standing::kBehind;
   }
 
  private:
@@ -117,11 +162,10 @@ class MemoryMembership final : public Membership {
     if (!revoked.empty()) listener.on_revoked(revoked);
     owned_ = target;
     if (!added.empty()) listener.on_assigned(added);
+    listener.on_generation();
     if (!revoked.empty()) broker_.rebalance(broker_.group(group_));
   }
 
-  MemoryLog::Broker& broker_;
-  const std::string group_;
   std::string id_;
   std::set<std::int32_t> owned_;
 };
@@ -264,7 +308,7 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     if (!begun_) return {CommitOutcome::kFatal, "no transaction is open"};
     if (!is_current()) return fenced();
     if (!positions.empty()) {
-      if (auto refused = add_offsets(positions, static_cast<const MemoryMembership&>(member))) {
+      if (auto refused = add_offsets(positions, static_cast<const MemoryMember&>(member))) {
         return *refused;
       }
     }
@@ -302,8 +346,8 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
 
   // Whoever is no member any more must not move its group's offsets.
   std::optional<CommitResult> add_offsets(std::span<const TopicPartitionOffset> positions,
-                                          const MemoryMembership& member) {
-    using Standing = MemoryMembership::Standing;
+                                          const MemoryMember& member) {
+    using Standing = MemoryMember::Standing;
     const Standing standing = member.standing();
     // Behind by a generation: the client's own thread has learned of the new one, or has not.
     const bool refused = standing == Standing::kExpelled ||
@@ -411,6 +455,16 @@ events::Result<std::unique_ptr<Membership>> MemoryLog::join(std::string_view gro
   return std::make_unique<MemoryMembership>(*broker_, std::string(group));
 }
 
+events::Result<std::unique_ptr<Membership>> MemoryLog::resume(std::string_view group,
+                                                              std::string_view identity) {
+  broker_->tick();
+  if (broker_->call_fails()) return tl::unexpected(unavailable("asking for a member"));
+  auto member =
+      std::make_unique<MemoryFormerMember>(*broker_, std::string(group), identity);
+  if (member->standing() != MemoryMember::Standing::kCurrent) return nullptr;
+  return member;
+}
+
 events::Result<std::unique_ptr<Fetcher>> MemoryLog::open_fetcher(Isolation isolation) {
   return std::make_unique<MemoryFetcher>(*broker_, isolation);
 }
@@ -457,8 +511,8 @@ events::Result<std::vector<Watermarks>> MemoryLog::watermarks(
 events::Status MemoryLog::commit_hint(const Membership& member,
                                       std::span<const TopicPartitionOffset> positions) {
   broker_->tick();
-  const auto& memory_member = static_cast<const MemoryMembership&>(member);
-  if (memory_member.standing() != MemoryMembership::Standing::kCurrent) {
+  const auto& memory_member = static_cast<const MemoryMember&>(member);
+  if (memory_member.standing() != MemoryMember::Standing::kCurrent) {
     return events::fail(events::Errc::kFenced, "not a member of this generation");
   }
   auto& group = broker_->group(memory_member.group());

@@ -79,6 +79,8 @@ class MemoryLog final : public Log {
   // ---- Log
   events::Result<std::unique_ptr<Membership>> join(std::string_view group,
                                                    std::string_view topic) override;
+  events::Result<std::unique_ptr<Membership>> resume(std::string_view group,
+                                                     std::string_view identity) override;
   events::Result<std::unique_ptr<Fetcher>> open_fetcher(Isolation isolation) override;
   events::Result<std::unique_ptr<TransactionalProducer>> open_producer(
       std::string_view transactional_id) override;

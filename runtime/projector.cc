@@ -9,6 +9,7 @@
 
 #include "events/topics.h"
 #include "runtime/dead_letter.h"
+#include "runtime/former_member.h"
 
 namespace voketag::runtime {
 namespace {
@@ -77,7 +78,9 @@ events::Status Projector::stop() {
   if (const auto committed = commit(); !committed) return committed;
   if (!inputs_.empty()) give_hint();
   membership_->leave(*this);
+  if (!options_.member_file.empty()) erase_former_member(options_.member_file);
   membership_.reset();
+  owned_.clear();
   inputs_.clear();
   unplaced_ = 0;
   return callback_status_;
@@ -97,7 +100,32 @@ events::Status Projector::ensure_connected() {
   auto membership = log_.join(group_, topics_.front());
   if (!membership) return tl::unexpected(membership.error());
   membership_ = *std::move(membership);
+  resume_former();
   return {};
+}
+
+void Projector::resume_former() {
+  if (assigned_once_ || options_.member_file.empty()) return;
+  const auto former = read_former_member(options_.member_file);
+  if (!former) return;
+  auto member = log_.resume(group_, former->identity);
+  if (!member) {
+    spdlog::warn("{} waits for its group: {}", name_, member.error().message);
+    return;
+  }
+  former_ = *std::move(member);
+  if (former_ == nullptr) return;
+  assigned_once_ = true;
+  for (const auto partition : former->partitions) add_inputs(static_cast<std::int32_t>(partition));
+}
+
+// From here on the group decides.
+void Projector::end_former() {
+  if (!former_) return;
+  former_.reset();
+  reload();
+  inputs_.clear();
+  unplaced_ = 0;
 }
 
 // Never called from within a callback of the membership, which it destroys.
@@ -106,6 +134,8 @@ events::Status Projector::reconnect_later(const events::Error& error) {
   reload();
   inputs_.clear();
   unplaced_ = 0;
+  owned_.clear();
+  former_.reset();
   membership_.reset();
   fetcher_.reset();
   reconnect_at_ = {clock_.now().ms + kReconnectDelayMs};
@@ -116,12 +146,16 @@ events::Status Projector::reconnect_later(const events::Error& error) {
 
 void Projector::on_assigned(std::span<const std::int32_t> partitions) {
   assigned_once_ = true;
-  for (const auto partition : partitions) {
-    for (const auto topic : topics_) {
-      if (find_input(topic, partition) != nullptr) continue;
-      inputs_.push_back({{std::string(topic), partition}, false, 0, 0});
-      ++unplaced_;
-    }
+  end_former();
+  owned_.insert(partitions.begin(), partitions.end());
+  for (const auto partition : partitions) add_inputs(partition);
+}
+
+void Projector::add_inputs(std::int32_t partition) {
+  for (const auto topic : topics_) {
+    if (find_input(topic, partition) != nullptr) continue;
+    inputs_.push_back({{std::string(topic), partition}, false, 0, 0});
+    ++unplaced_;
   }
 }
 
@@ -137,7 +171,15 @@ void Projector::on_lost(std::span<const std::int32_t> partitions) {
   drop_inputs(partitions);
 }
 
+// What a process that comes back after a crash can go on with.
+void Projector::on_generation() {
+  if (options_.member_file.empty()) return;
+  write_former_member(options_.member_file,
+                      {membership_->identity(), {owned_.begin(), owned_.end()}});
+}
+
 void Projector::drop_inputs(std::span<const std::int32_t> partitions) {
+  for (const auto partition : partitions) owned_.erase(partition);
   const auto is_dropped = [&](const Input& input) {
     return std::find(partitions.begin(), partitions.end(), input.partition.partition) !=
            partitions.end();
@@ -368,6 +410,7 @@ void Projector::reload() {
 }
 
 void Projector::give_hint() {
+  if (former_) return;
   std::vector<TopicPartitionOffset> positions;
   for (const Input& input : inputs_) {
     if (!input.placed) continue;

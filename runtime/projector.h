@@ -3,8 +3,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,6 +23,9 @@ namespace voketag::runtime {
 struct ProjectorOptions {
   // Before the name of the consumer group.
   std::string name_prefix = "voketag.";
+  // Where the member's identity lies (former_member.h); empty: it is not kept, and after a crash the
+  // projector waits until its group has noticed.
+  std::filesystem::path member_file;
   // How far apart commits are while records keep coming. The first record after a pause is
   // committed at once, so this is no latency that an idle system pays
   // (docs/decisions/0007-view-writes.md).
@@ -92,11 +97,15 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
   };
 
   void on_assigned(std::span<const std::int32_t> partitions) override;
+  void on_generation() override;
   void on_revoked(std::span<const std::int32_t> partitions) override;
   void on_lost(std::span<const std::int32_t> partitions) override;
   events::Status on_rejected(std::span<const ViewSink::Rejected> rejected) override;
 
   events::Status ensure_connected();
+  void resume_former();
+  void end_former();
+  void add_inputs(std::int32_t partition);
   events::Status reconnect_later(const events::Error& error);
   void drop_inputs(std::span<const std::int32_t> partitions);
   Input* find_input(std::string_view topic, std::int32_t partition);
@@ -134,6 +143,10 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
   std::unique_ptr<Producer> producer_;  // of dead letters
   events::Timestamp reconnect_at_;
   bool assigned_once_ = false;
+  // The member that a crash ended, as long as its group has not noticed: until it gives partitions
+  // the projector goes on with those of the dead member. Positions are fenced by the sink.
+  std::unique_ptr<Membership> former_;
+  std::set<std::int32_t> owned_;  // what the group has given
 
   std::vector<Input> inputs_;
   std::size_t unplaced_ = 0;

@@ -54,10 +54,10 @@ Restorer::Restorer(Log& log, state::Database& database, const processors::Proces
 
 Restorer::~Restorer() = default;
 
-void Restorer::request(std::int32_t partition) {
+void Restorer::request(std::int32_t partition, Claimed claimed) {
   {
     const std::lock_guard lock(exchange_mutex_);
-    requests_.push_back(partition);
+    requests_.insert_or_assign(partition, claimed);
   }
   requested_.notify_one();
 }
@@ -66,7 +66,7 @@ void Restorer::cancel(std::int32_t partition) {
   const std::lock_guard step_lock(step_mutex_);
   if (jobs_.erase(partition) > 0 && fetcher_) fetcher_->unassign({changelog_, partition});
   const std::lock_guard lock(exchange_mutex_);
-  std::erase(requests_, partition);
+  requests_.erase(partition);
   std::erase_if(finished_, [&](const Finished& done) { return done.partition == partition; });
 }
 
@@ -88,8 +88,9 @@ bool Restorer::wait_for_work(int timeout_ms) {
 void Restorer::accept_requests() {
   const std::lock_guard lock(exchange_mutex_);
   if (!requests_.empty()) fenced_.clear();
-  for (const auto partition : std::exchange(requests_, {})) {
+  for (const auto& [partition, claimed] : std::exchange(requests_, {})) {
     Job job;
+    job.claimed = claimed;
     job.began_at = clock_.now();
     jobs_.insert_or_assign(partition, std::move(job));
   }
@@ -276,10 +277,14 @@ events::Status Restorer::end_of_catch_up(Job& job) {
 
 // ---- agreeing: is this all that was committed? --------------------------------------------------
 
+bool Restorer::is_own(const Job& job) const {
+  return job.position.claim && job.position.claim->transactional_id == options_.transactional_id;
+}
+
 events::Status Restorer::fence_claim(const Job& job) {
-  if (!job.position.claim) return {};
+  if (!job.position.claim || is_own(job)) return {};
   const std::string& id = job.position.claim->transactional_id;
-  if (id == options_.transactional_id || fenced_.contains(id)) return {};
+  if (fenced_.contains(id)) return {};
   const auto began_at = clock_.now();
   // Initialising the id ends its owner and settles what it left open; the producer has no other use.
   const auto throwaway = log_.open_producer(id);
@@ -296,6 +301,13 @@ events::Status Restorer::agree_all() {
   std::vector<TopicPartition> inputs;
   for (const auto partition : due(Phase::kAgree)) {
     Job& job = jobs_.at(partition);
+    if (job.claimed == Claimed::kByThisIdOnly && !is_own(job)) {
+      job.phase = Phase::kDone;
+      fetcher_->unassign({changelog_, partition});
+      job.store.reset();
+      hand_over({partition, std::nullopt});
+      continue;
+    }
     if (const auto fenced = fence_claim(job); !fenced) {
       const auto status = try_again(partition, job, fenced.error().message);
       if (!status) return status;
@@ -392,11 +404,11 @@ void Restorer::finish(std::int32_t partition, Job& job,
   ++round_.partitions;
   round_.records += job.records;
   round_.took_ms = std::max(round_.took_ms, clock_.now().ms - job.began_at.ms);
-  Finished finished;
-  finished.partition = partition;
-  finished.restored.store = std::move(job.store);
-  finished.restored.position = std::move(job.position);
-  finished.restored.inputs = std::move(inputs);
+  hand_over({partition, RestoredPartition{std::move(job.store), std::move(job.position),
+                                          std::move(inputs)}});
+}
+
+void Restorer::hand_over(Finished finished) {
   const std::lock_guard lock(exchange_mutex_);
   finished_.push_back(std::move(finished));
 }

@@ -45,13 +45,15 @@ class Restorer {
   Restorer(const Restorer&) = delete;
   Restorer& operator=(const Restorer&) = delete;
 
-  void request(std::int32_t partition);
+  enum class Claimed { kByAnyone, kByThisIdOnly };
+  // kByThisIdOnly: where anybody else has claimed the partition since, it is left to him.
+  void request(std::int32_t partition, Claimed claimed = Claimed::kByAnyone);
   // The partition is not wanted any more. Returns when nothing touches its store.
   void cancel(std::int32_t partition);
 
   struct Finished {
     std::int32_t partition = 0;
-    RestoredPartition restored;
+    std::optional<RestoredPartition> restored;  // none: it is somebody else's
   };
   std::vector<Finished> take_finished();
 
@@ -66,6 +68,7 @@ class Restorer {
   enum class Phase { kOpen, kAim, kCatchUp, kAgree, kDone };
   struct Job {
     Phase phase = Phase::kOpen;
+    Claimed claimed = Claimed::kByAnyone;
     std::unique_ptr<state::PartitionStore> store;
     StorePosition position;
     std::int64_t target_offset = 0;  // of the changelog, where this round of catching up ends
@@ -94,10 +97,12 @@ class Restorer {
                        std::span<const std::optional<std::int64_t>> group_offsets);
   // Sets the next try, unless the job has tried for too long.
   events::Status try_again(std::int32_t partition, Job& job, const std::string& why);
+  bool is_own(const Job& job) const;
   events::Status fence_claim(const Job& job);
   events::Result<std::map<std::string, std::int64_t>> input_offsets(std::int32_t partition,
                                                                     const Job& job);
   void finish(std::int32_t partition, Job& job, std::map<std::string, std::int64_t> inputs);
+  void hand_over(Finished finished);
   events::Error overdue(std::int32_t partition, const std::string& what) const;
 
   Log& log_;
@@ -109,7 +114,7 @@ class Restorer {
 
   mutable std::mutex exchange_mutex_;  // guards what worker and restore thread pass each other
   std::condition_variable requested_;
-  std::vector<std::int32_t> requests_;
+  std::map<std::int32_t, Claimed> requests_;
   std::vector<Finished> finished_;
 
   std::mutex step_mutex_;  // guards all below; held during a step

@@ -134,6 +134,7 @@ void TestDriver::start_instance(Instance& instance) {
     options.transactional_id = name + "." + instance.name;
     options.records_per_poll_max = records_per_poll_max_;
     options.crash_marker_file = instance.directory / ("handling-" + name);
+    options.member_file = instance.directory / ("member-" + name);
     Part part;
     part.name = name;
     part.worker = std::make_unique<Worker>(log_, *instance.database, *processor, clock_, options);
@@ -141,6 +142,7 @@ void TestDriver::start_instance(Instance& instance) {
   }
   for (const auto& projection : system_.projections) {
     ProjectorOptions options;
+    options.member_file = instance.directory / ("member-view-" + std::string(projection->name()));
     options.records_per_poll_max = records_per_poll_max_;
     Part part;
     part.name = "view of " + std::string(projection->name());

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "events/codec.h"
+#include "runtime/former_member.h"
 
 namespace voketag::runtime {
 namespace {
@@ -68,7 +69,7 @@ events::Status Worker::step(int timeout_ms) {
   if (!callback_status_) return callback_status_;
   if (!connected()) return {};
 
-  collect_restored();
+  if (const auto collected = collect_restored(); !collected) return collected;
   if (!unclaimed_.empty()) {
     if (const auto claimed = claim_partitions(); !claimed || !connected()) return claimed;
   }
@@ -85,6 +86,7 @@ events::Status Worker::stop() {
   if (!connected()) return {};
   callback_status_ = {};
   membership_->leave(*this);
+  if (!options_.member_file.empty()) erase_former_member(options_.member_file);
   drop_everything();
   retired_membership_.reset();
   return callback_status_;
@@ -109,7 +111,41 @@ events::Status Worker::ensure_connected() {
   auto membership = log_.join(options_.group, inputs_.front());
   if (!membership) return tl::unexpected(membership.error());
   membership_ = *std::move(membership);
+  return resume_former();
+}
+
+// At the start of the process: goes on with what the member owned that a crash has ended, where
+// nobody has claimed it since. Its group's generation proves each transaction: once the group has
+// noticed the crash and given the partitions to others, the broker refuses them.
+events::Status Worker::resume_former() {
+  if (assigned_once_ || options_.member_file.empty()) return {};
+  const auto former = read_former_member(options_.member_file);
+  if (!former) return {};
+  auto member = log_.resume(options_.group, former->identity);
+  if (!member) {
+    spdlog::warn("{} waits for its group: {}", options_.transactional_id, member.error().message);
+    return {};
+  }
+  if (*member == nullptr) return {};
+  former_ = *std::move(member);
+  assigned_once_ = true;
+  for (const auto partition : former->partitions) {
+    request_restore(static_cast<std::int32_t>(partition), Restorer::Claimed::kByThisIdOnly);
+  }
+  spdlog::info("{} goes on with {} partitions until its group has noticed the crash",
+               options_.transactional_id, former->partitions.size());
   return {};
+}
+
+// From here on the group decides. What it gives is restored anew: somebody else may have owned it
+// for a moment.
+void Worker::end_former() {
+  if (!former_) return;
+  if (in_transaction_) callback_status_ = abort("the group hands out its partitions");
+  former_.reset();
+  std::set<std::int32_t> partitions = restoring_;
+  for (const auto& [partition, task] : tasks_) partitions.insert(partition);
+  for (const auto partition : partitions) drop_task(partition);
 }
 
 events::Status Worker::reconnect_later(const events::Error& error) {
@@ -129,6 +165,8 @@ void Worker::drop_everything() {
   batch_.clear();
   batch_void_ = true;
   in_transaction_ = false;
+  owned_.clear();
+  former_.reset();
   // This may run within a callback of the membership itself.
   retired_membership_ = std::move(membership_);
   fetcher_.reset();
@@ -140,6 +178,9 @@ void Worker::drop_everything() {
 void Worker::on_assigned(std::span<const std::int32_t> partitions) {
   if (!connected()) return;  // a membership that was given up a moment ago does not know it yet
   assigned_once_ = true;
+  end_former();
+  if (!connected()) return;
+  owned_.insert(partitions.begin(), partitions.end());
   for (const auto partition : partitions) request_restore(partition);
 }
 
@@ -156,18 +197,31 @@ void Worker::on_revoked(std::span<const std::int32_t> partitions) {
       if (!callback_status_ || !connected() || rolled_back_ == rolled_back_before) break;
     }
   }
-  for (const auto partition : partitions) drop_task(partition);
+  for (const auto partition : partitions) {
+    drop_task(partition);
+    owned_.erase(partition);
+  }
 }
 
 void Worker::on_lost(std::span<const std::int32_t> partitions) {
   spdlog::warn("{} lost {} partitions: it did not reach the group in time",
                options_.transactional_id, partitions.size());
   if (in_transaction_) callback_status_ = abort("the partitions were lost");
-  for (const auto partition : partitions) drop_task(partition);
+  for (const auto partition : partitions) {
+    drop_task(partition);
+    owned_.erase(partition);
+  }
 }
 
-void Worker::request_restore(std::int32_t partition) {
-  restorer_.request(partition);
+// What a process that comes back after a crash can go on with.
+void Worker::on_generation() {
+  if (options_.member_file.empty() || !connected()) return;
+  write_former_member(options_.member_file,
+                      {membership_->identity(), {owned_.begin(), owned_.end()}});
+}
+
+void Worker::request_restore(std::int32_t partition, Restorer::Claimed claimed) {
+  restorer_.request(partition, claimed);
   restoring_.insert(partition);
 }
 
@@ -178,14 +232,22 @@ void Worker::drop_task(std::int32_t partition) {
   for (const auto topic : inputs_) fetcher_->unassign({std::string(topic), partition});
 }
 
-void Worker::collect_restored() {
-  if (restoring_.empty()) return;
+events::Status Worker::collect_restored() {
+  if (restoring_.empty()) return {};
   for (auto& finished : restorer_.take_finished()) {
-    if (restoring_.erase(finished.partition) == 0) continue;
-    unclaimed_[finished.partition] =
-        std::make_unique<Task>(processor_, finished.partition, std::move(finished.restored),
+    if (restoring_.erase(finished.partition) == 0 || !finished.restored) continue;
+    auto task =
+        std::make_unique<Task>(processor_, finished.partition, *std::move(finished.restored),
                                options_.configuration_version);
+    if (!former_) {
+      unclaimed_[finished.partition] = std::move(task);
+      continue;
+    }
+    // Its claim stands: it is why the partition was restored.
+    if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
+    tasks_[finished.partition] = std::move(task);
   }
+  return {};
 }
 
 // The first transaction of an owner says who it is; only then does it touch input offsets. Whoever
@@ -205,7 +267,7 @@ events::Status Worker::claim_partitions() {
     record.value = claim_json;
     if (const auto sent = producer_->send(record); !sent) return abort(sent.error().message);
   }
-  const CommitResult result = producer_->commit({}, *membership_);
+  const CommitResult result = producer_->commit({}, prover());
   in_transaction_ = false;
   if (result.outcome == CommitOutcome::kCommitted) {
     for (auto& [partition, task] : unclaimed_) {
@@ -371,7 +433,7 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return abort(began.error().message);
   if (const auto sent = send_changelogs(released); !sent) return abort(sent.error().message);
-  const CommitResult result = producer_->commit(open_positions(), *membership_);
+  const CommitResult result = producer_->commit(open_positions(), prover());
   in_transaction_ = false;
   return settle(result);
 }
@@ -390,7 +452,7 @@ events::Status Worker::settle(const CommitResult& result) {
   }
   events::Status settled;
   switch (result.outcome) {
-    case CommitOutcome::kFenced: return fenced(result.detail);
+    case CommitOutcome::kFenced: return former_ ? former_refused() : fenced(result.detail);
     case CommitOutcome::kCommitted: settled = keep_work(); break;
     case CommitOutcome::kAborted: settled = roll_back(); break;
     case CommitOutcome::kFatal:
@@ -449,6 +511,15 @@ events::Status Worker::fetch_again() {
     if (const auto status = fetch_from_committed(*task); !status) return status;
   }
   return {};
+}
+
+// The group has noticed the crash, or somebody has taken over: what was done in the dead member's
+// name came to nothing, and what the group gives comes in its own time.
+events::Status Worker::former_refused() {
+  ++rolled_back_;
+  batch_void_ = true;
+  end_former();
+  return replace_producer();
 }
 
 events::Status Worker::fenced(const std::string& detail) {

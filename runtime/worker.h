@@ -34,6 +34,9 @@ struct WorkerOptions {
   std::size_t records_per_poll_max = 500;
   // Where the crash marker lies; empty: none is kept.
   std::filesystem::path crash_marker_file;
+  // Where the member's identity lies (former_member.h); empty: it is not kept, and after a crash the
+  // worker waits until its group has noticed.
+  std::filesystem::path member_file;
 };
 
 // One member of a processor's consumer group: consumes the partitions it is given, runs their tasks,
@@ -73,12 +76,17 @@ class Worker final : private RebalanceListener {
   void on_assigned(std::span<const std::int32_t> partitions) override;
   void on_revoked(std::span<const std::int32_t> partitions) override;
   void on_lost(std::span<const std::int32_t> partitions) override;
+  void on_generation() override;
 
   events::Status ensure_connected();
-  void collect_restored();
+  events::Status resume_former();
+  void end_former();
+  const Membership& prover() const { return former_ ? *former_ : *membership_; }
+  events::Status collect_restored();
   events::Status claim_partitions();
   events::Status fetch_from_committed(const Task& task);
-  void request_restore(std::int32_t partition);
+  void request_restore(std::int32_t partition,
+                       Restorer::Claimed claimed = Restorer::Claimed::kByAnyone);
   void drop_task(std::int32_t partition);
 
   events::Status process_records(int timeout_ms);
@@ -101,6 +109,7 @@ class Worker final : private RebalanceListener {
   events::Status abort(const std::string& why);
   events::Status restore_touched();
   events::Status fetch_again();
+  events::Status former_refused();
   events::Status fenced(const std::string& detail);
   events::Status reconnect_later(const events::Error& error);
   void drop_everything();
@@ -118,6 +127,10 @@ class Worker final : private RebalanceListener {
   std::unique_ptr<Membership> membership_;
   // A membership that was given up from within its own callback; destroyed once that has returned.
   std::unique_ptr<Membership> retired_membership_;
+  // The member that a crash ended, as long as its group has not noticed: in its name the worker goes
+  // on until the group gives it partitions, or refuses the dead member's offsets.
+  std::unique_ptr<Membership> former_;
+  std::set<std::int32_t> owned_;  // what the group has given
   std::unique_ptr<Fetcher> fetcher_;
   FetchBatch batch_;
   bool assigned_once_ = false;

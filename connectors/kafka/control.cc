@@ -142,6 +142,32 @@ Result<GroupOffsets> Control::committed(std::string_view group,
   }
 }
 
+Result<std::set<std::string>> Control::member_ids(std::string_view group) {
+  const std::string group_name(group);
+  const std::string what = "asking for the members of group " + group_name;
+  const char* names[] = {group_name.c_str()};
+  auto event = ask(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, what, {},
+                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
+                     rd_kafka_DescribeConsumerGroups(client_->get(), names, 1, options, answers);
+                   });
+  if (!event) return tl::unexpected(event.error());
+  std::size_t count = 0;
+  const auto* answer = rd_kafka_event_DescribeConsumerGroups_result(event->get());
+  const auto** groups = rd_kafka_DescribeConsumerGroups_result_groups(answer, &count);
+  if (count != 1) return tl::unexpected(client_->error(RD_KAFKA_RESP_ERR__BAD_MSG, what));
+  std::set<std::string> ids;
+  if (const auto* error = rd_kafka_ConsumerGroupDescription_error(groups[0]); error != nullptr) {
+    if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) return ids;
+    return tl::unexpected(client_->error(*error, what));
+  }
+  const std::size_t members = rd_kafka_ConsumerGroupDescription_member_count(groups[0]);
+  for (std::size_t i = 0; i < members; ++i) {
+    ids.emplace(rd_kafka_MemberDescription_consumer_id(
+        rd_kafka_ConsumerGroupDescription_member(groups[0], i)));
+  }
+  return ids;
+}
+
 Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartition> partitions,
                                                     Isolation isolation) {
   const Deadline deadline(client_->options().request_timeout_ms);

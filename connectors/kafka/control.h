@@ -3,7 +3,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "connectors/kafka/client.h"
@@ -22,6 +24,8 @@ class Control {
   // As Log::committed. Answers at once when the offsets are unstable.
   events::Result<runtime::GroupOffsets> committed(
       std::string_view group, std::span<const runtime::TopicPartition> partitions);
+  // Whom the group counts in at the moment; nobody where there is no such group.
+  events::Result<std::set<std::string>> member_ids(std::string_view group);
   // As Log::watermarks.
   events::Result<std::vector<runtime::Watermarks>> watermarks(
       std::span<const runtime::TopicPartition> partitions, runtime::Isolation isolation);

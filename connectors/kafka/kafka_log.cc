@@ -32,6 +32,16 @@ Result<std::unique_ptr<runtime::Membership>> KafkaLog::join(std::string_view gro
   return as<runtime::Membership>(KafkaMembership::join(options_, group, topic));
 }
 
+Result<std::unique_ptr<runtime::Membership>> KafkaLog::resume(std::string_view group,
+                                                              std::string_view identity) {
+  auto former = KafkaFormerMember::of(group, identity);
+  if (former == nullptr) return nullptr;
+  const auto members = control_->member_ids(group);
+  if (!members) return tl::unexpected(members.error());
+  if (!members->contains(former->former_id())) return nullptr;
+  return former;
+}
+
 Result<std::unique_ptr<runtime::Fetcher>> KafkaLog::open_fetcher(runtime::Isolation isolation) {
   return as<runtime::Fetcher>(KafkaFetcher::open(options_, isolation));
 }

@@ -22,6 +22,8 @@ class KafkaLog final : public runtime::Log {
 
   events::Result<std::unique_ptr<runtime::Membership>> join(std::string_view group,
                                                             std::string_view topic) override;
+  events::Result<std::unique_ptr<runtime::Membership>> resume(std::string_view group,
+                                                              std::string_view identity) override;
   events::Result<std::unique_ptr<runtime::Fetcher>> open_fetcher(
       runtime::Isolation isolation) override;
   events::Result<std::unique_ptr<runtime::TransactionalProducer>> open_producer(

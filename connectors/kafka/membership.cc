@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <charconv>
 
 namespace voketag::kafka {
 namespace {
@@ -137,6 +138,7 @@ void KafkaMembership::assign(const rd_kafka_topic_partition_list_t& partitions,
   rd_kafka_pause_partitions(client_->get(), list.get());
   const auto assigned = numbers(partitions);
   if (!assigned.empty()) listener.on_assigned(assigned);
+  listener.on_generation();
 }
 
 // The listener comes first: as long as the partitions are not given back, no other member gets
@@ -180,8 +182,34 @@ void KafkaMembership::note_error(rd_kafka_resp_err_t code, const char* reason) {
   if (!goes_on) failure_ = tl::unexpected(error);
 }
 
+std::unique_ptr<KafkaFormerMember> KafkaFormerMember::of(std::string_view group,
+                                                         std::string_view identity) {
+  std::int32_t generation = -1;
+  const auto [end, failed] =
+      std::from_chars(identity.data(), identity.data() + identity.size(), generation);
+  const std::string_view rest(end, static_cast<std::size_t>(identity.data() + identity.size() - end));
+  if (failed != std::errc() || generation < 0 || rest.size() < 2 || rest.front() != ' ') {
+    return nullptr;
+  }
+  return std::unique_ptr<KafkaFormerMember>(
+      new KafkaFormerMember(group, generation, rest.substr(1)));
+}
+
+std::string KafkaFormerMember::identity() const { return std::to_string(generation_) + " " + id_; }
+
+GroupMetadata KafkaFormerMember::metadata() const {
+  return GroupMetadata(rd_kafka_consumer_group_metadata_new_with_genid(
+      group_.c_str(), generation_, id_.c_str(), nullptr));
+}
+
+std::string KafkaMembership::identity() const {
+  const GroupMetadata current = metadata();
+  if (current == nullptr) return {};
+  return std::to_string(rd_kafka_consumer_group_metadata_generation_id(current.get())) + " " +
+         rd_kafka_consumer_group_metadata_member_id(current.get());
+}
+
 GroupMetadata KafkaMembership::metadata() const {
-#if RD_KAFKA_VERSION >= 0x020f00ff
   GroupMetadata metadata(rd_kafka_consumer_group_metadata(client_->get()));
   if (metadata == nullptr) return nullptr;
   const char* id = rd_kafka_consumer_group_metadata_member_id(metadata.get());
@@ -190,11 +218,6 @@ GroupMetadata KafkaMembership::metadata() const {
     return nullptr;
   }
   return metadata;
-#else
-  // Older libraries do not say what is in the metadata: the member id is asked for beside it.
-  if (member_id().empty()) return nullptr;
-  return GroupMetadata(rd_kafka_consumer_group_metadata(client_->get()));
-#endif
 }
 
 std::string KafkaMembership::member_id() const {

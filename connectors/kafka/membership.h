@@ -9,12 +9,46 @@
 
 namespace voketag::kafka {
 
+// What a transaction's offsets are proved with.
+class KafkaMember : public runtime::Membership {
+ public:
+  // What proves to the group coordinator that a transaction's offsets come from a current member.
+  // None: this is no member at the moment. (The broker checks nothing when it is given no member
+  // id, so such metadata must never be sent.)
+  virtual GroupMetadata metadata() const = 0;
+  // Empty: none, or none that could come back.
+  virtual std::string member_id() const = 0;
+};
+
+// One that died without leaving, in whose name transactions go on until its group has noticed. Its
+// identity: "<generation> <member id>".
+class KafkaFormerMember final : public KafkaMember {
+ public:
+  // None: the identity is not one.
+  static std::unique_ptr<KafkaFormerMember> of(std::string_view group, std::string_view identity);
+
+  events::Status poll(runtime::RebalanceListener&) override { return {}; }
+  void leave(runtime::RebalanceListener&) override {}
+  std::string identity() const override;
+  GroupMetadata metadata() const override;
+  std::string member_id() const override { return {}; }
+  const std::string& former_id() const { return id_; }
+
+ private:
+  KafkaFormerMember(std::string_view group, std::int32_t generation, std::string_view id)
+      : group_(group), generation_(generation), id_(id) {}
+
+  const std::string group_;
+  const std::int32_t generation_;
+  const std::string id_;
+};
+
 // A member of a consumer group, for its assignment alone: partitions are handed out cooperatively
 // and sticky (those that stay are not interrupted), and are paused as soon as they are assigned, so
 // that nothing is fetched. Librdkafka's thread keeps up the heartbeats.
 //
 // poll and leave are for one thread at a time; metadata and commit_hint for any.
-class KafkaMembership final : public runtime::Membership {
+class KafkaMembership final : public KafkaMember {
  public:
   static events::Result<std::unique_ptr<KafkaMembership>> join(const KafkaOptions& options,
                                                                std::string_view group,
@@ -25,11 +59,9 @@ class KafkaMembership final : public runtime::Membership {
   events::Status poll(runtime::RebalanceListener& listener) override;
   void leave(runtime::RebalanceListener& listener) override;
 
-  // What proves to the group coordinator that a transaction's offsets come from a current member.
-  // None: this is no member at the moment. (The broker checks nothing when it is given no member
-  // id, so such metadata must never be sent.)
-  GroupMetadata metadata() const;
-  std::string member_id() const;
+  std::string identity() const override;
+  GroupMetadata metadata() const override;
+  std::string member_id() const override;
 
   events::Status commit_hint(std::span<const runtime::TopicPartitionOffset> positions) const;
 

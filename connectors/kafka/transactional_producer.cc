@@ -161,7 +161,7 @@ Status KafkaTransactionalProducer::send(const events::OutputRecord& record) {
 }
 
 KafkaTransactionalProducer::Ending KafkaTransactionalProducer::send_offsets(
-    std::span<const runtime::TopicPartitionOffset> positions, const KafkaMembership& member,
+    std::span<const runtime::TopicPartitionOffset> positions, const KafkaMember& member,
     int timeout_ms) {
   const GroupMetadata metadata = member.metadata();
   if (metadata == nullptr) {
@@ -183,7 +183,7 @@ KafkaTransactionalProducer::Ending KafkaTransactionalProducer::send_offsets(
 
 CommitResult KafkaTransactionalProducer::commit(
     std::span<const runtime::TopicPartitionOffset> positions, const runtime::Membership& member) {
-  const auto& kafka_member = static_cast<const KafkaMembership&>(member);
+  const auto& kafka_member = static_cast<const KafkaMember&>(member);
   const std::int64_t started_ms = monotonic_ms();
   disturbances_before_ = client_->disturbances();
   const Deadline deadline(client_->options().commit_timeout_ms);
@@ -209,7 +209,7 @@ bool KafkaTransactionalProducer::troubled(std::int64_t started_ms) const {
 
 // Turns a verdict that is not success into the outcome, aborting where that is what it asks for.
 CommitResult KafkaTransactionalProducer::give_up(const Ending& ending,
-                                                 const KafkaMembership* member,
+                                                 const KafkaMember* member,
                                                  const std::string& member_id) {
   const std::string detail = with_delivery_error(ending.error.message);
   switch (ending.verdict) {

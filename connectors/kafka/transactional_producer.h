@@ -48,8 +48,8 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
   Ending initialise(const Deadline& deadline, bool may_start_afresh);
 
   Ending send_offsets(std::span<const runtime::TopicPartitionOffset> positions,
-                      const KafkaMembership& member, int timeout_ms);
-  runtime::CommitResult give_up(const Ending& ending, const KafkaMembership* member,
+                      const KafkaMember& member, int timeout_ms);
+  runtime::CommitResult give_up(const Ending& ending, const KafkaMember* member,
                                 const std::string& member_id);
   bool troubled(std::int64_t started_ms) const;
   std::string with_delivery_error(std::string detail) const;

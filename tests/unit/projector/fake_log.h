@@ -52,6 +52,7 @@ class FakeLog final : public Log {
   events::Status join_status;
   events::Status membership_status;
   std::vector<TopicPartitionOffset> hints;
+  std::string former_identity;  // whom resume() knows
   int joins = 0;
   bool left = false;
   std::set<TopicPartition> fetched;  // what is being read now
@@ -63,6 +64,11 @@ class FakeLog final : public Log {
     ++joins;
     group_ = group;
     group_topic_ = topic;
+    return std::make_unique<Member>(*this);
+  }
+  events::Result<std::unique_ptr<Membership>> resume(std::string_view,
+                                                     std::string_view identity) override {
+    if (identity != former_identity) return nullptr;
     return std::make_unique<Member>(*this);
   }
   events::Result<std::unique_ptr<Fetcher>> open_fetcher(Isolation) override {
@@ -108,6 +114,7 @@ class FakeLog final : public Log {
       }
       return log_.membership_status;
     }
+    std::string identity() const override { return "1 member"; }
     void leave(RebalanceListener& listener) override {
       listener.on_revoked(std::vector<std::int32_t>(owned_.begin(), owned_.end()));
       log_.left = true;
@@ -118,7 +125,8 @@ class FakeLog final : public Log {
       switch (rebalance.change) {
         case Change::kAssign:
           owned_.insert(rebalance.partitions.begin(), rebalance.partitions.end());
-          return listener.on_assigned(rebalance.partitions);
+          listener.on_assigned(rebalance.partitions);
+          return listener.on_generation();
         case Change::kRevoke:
           listener.on_revoked(rebalance.partitions);
           break;
