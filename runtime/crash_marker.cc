@@ -85,6 +85,12 @@ void CrashMarker::enter(std::string_view topic, std::int32_t partition, std::int
   page_->inside = 1;
 }
 
+std::int32_t CrashMarker::partition() const { return page_ == nullptr ? 0 : page_->partition; }
+
+void CrashMarker::forget() {
+  if (page_ != nullptr) page_->deaths = 0;
+}
+
 void CrashMarker::leave() {
   if (page_ != nullptr) page_->inside = 0;
 }

@@ -29,6 +29,11 @@ class CrashMarker {
 
   // Whether the record has killed the process kDeathsMax times.
   bool is_deadly(std::string_view topic, std::int32_t partition, std::int64_t offset) const;
+  // Of the record at which the process died, if it did.
+  std::int32_t partition() const;
+  // Deaths at a record that is now another instance's must not hide those at one of our own.
+  void forget();
+  // Around each handling of a record.
   void enter(std::string_view topic, std::int32_t partition, std::int64_t offset);
   void leave();
 

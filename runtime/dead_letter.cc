@@ -12,13 +12,17 @@ namespace {
 
 // A detail may quote the offending value; a header is no place for more than a few lines of it.
 constexpr std::size_t kDetailBytesMax = 2000;
-// Headers of the original count against the same record size as its value.
+// Key and headers of the original come on top of its value, and a topic's limit counts compressed
+// bytes: either may be of any size.
 constexpr std::size_t kOriginalHeaderBytesMax = 64 * 1024;
+constexpr std::size_t kOriginalKeyBytesMax = 64 * 1024;
+// What a header costs beside its bytes: two lengths, and what we put before its name.
+constexpr std::size_t kHeaderOverheadBytes = 24;
 
 void add_original_headers(const events::RecordView& record, events::Headers& headers) {
   std::size_t bytes = 0;
   for (const auto& [name, value] : record.headers) {
-    bytes += name.size() + value.size();
+    bytes += kHeaderOverheadBytes + name.size() + value.size();
     if (bytes > kOriginalHeaderBytesMax) {
       headers.emplace_back("dead_letter_headers_cut", "true");
       return;
@@ -43,7 +47,7 @@ events::OutputRecord make_dead_letter(const events::RecordView& record, std::str
   events::OutputRecord letter;
   letter.topic = events::kDeadLetters;
   letter.partition = record.partition;
-  if (record.key) letter.key = std::string(*record.key);
+  if (record.key) letter.key = std::string(record.key->substr(0, kOriginalKeyBytesMax));
   letter.headers = events::to_headers(envelope);
   for (auto& [name, value] : letter.headers) {
     if (name == "content-type") value = "application/octet-stream";
@@ -66,6 +70,9 @@ events::OutputRecord make_dead_letter(const events::RecordView& record, std::str
     }
   } else {
     add("dead_letter_tombstone", "true");
+  }
+  if (record.key && record.key->size() > kOriginalKeyBytesMax) {
+    add("dead_letter_key_cut_from", std::to_string(record.key->size()));
   }
   add_original_headers(record, letter.headers);
   return letter;

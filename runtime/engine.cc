@@ -190,9 +190,8 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
   self.stopping = true;
   for (auto& thread : restore_threads) thread.join();
   for (auto& thread : threads) thread.join();
-  const events::Status flushed = self.database.flush();
   if (self.first_error) return tl::unexpected(*self.first_error);
-  return flushed;
+  return {};
 }
 
 }  // namespace voketag::runtime

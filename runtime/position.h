@@ -81,14 +81,16 @@ struct StorePosition {
   std::int64_t changelog_offset = 0;  // the next changelog record to apply
   std::optional<Claim> claim;
   std::optional<CommitRecord> commit;  // the last one applied; without its work
-  std::int64_t written_at_ms = 0;      // broker time of the last record applied
+  // Wall time at which this was last known to be all that was committed.
+  std::int64_t agreed_at_ms = 0;
   static constexpr auto fields() {
     using E = StorePosition;
     return std::tuple{
         events::Field{"changelog_offset", &E::changelog_offset, "Next changelog record to apply"},
         events::Field{"claim", &E::claim, "The last owner's claim"},
         events::Field{"commit", &E::commit, "The last commit record applied"},
-        events::Field{"written_at_ms", &E::written_at_ms, "Broker time of the last record applied"}};
+        events::Field{"agreed_at_ms", &E::agreed_at_ms,
+                      "When this was last known to be all that was committed"}};
   }
 };
 

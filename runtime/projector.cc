@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kReconnectDelayMs = 1'000;
 
 // Errors that the same call may not meet again.
-bool may_pass(const events::Error& error) {
+bool may_come_back(const events::Error& error) {
   switch (error.code) {
     case events::Errc::kUnavailable:
     case events::Errc::kTimeout:
@@ -54,7 +54,7 @@ events::Status Projector::step(int timeout_ms) {
   if (!connected()) {
     if (clock_.now() < reconnect_at_) return {};
     if (const auto status = ensure_connected(); !status) {
-      return may_pass(status.error()) ? reconnect_later(status.error()) : status;
+      return may_come_back(status.error()) ? reconnect_later(status.error()) : status;
     }
   }
   callback_status_ = {};
@@ -212,7 +212,7 @@ events::Status Projector::place_inputs() {
   }
   const auto positions = sink_.positions(partitions);
   if (!positions) {
-    if (!may_pass(positions.error())) return tl::unexpected(positions.error());
+    if (!may_come_back(positions.error())) return tl::unexpected(positions.error());
     spdlog::warn("{} waits for its views: {}", name_, positions.error().message);
     return {};
   }
@@ -353,7 +353,7 @@ events::Status Projector::commit() {
   if (!committed) {
     spdlog::warn("{} reads its positions again: {}", name_, committed.error().message);
     reload();
-    return may_pass(committed.error()) ? events::Status{} : committed;
+    return may_come_back(committed.error()) ? events::Status{} : committed;
   }
   for (Input& input : inputs_) input.committed = input.next_offset;
   ++counts_.commits;

@@ -15,6 +15,11 @@ namespace {
 constexpr std::size_t kRecordsPerPollMax = 10'000;
 constexpr std::size_t kAppliedBytesMax = 1U << 20;
 constexpr int kRetryDelayMs = 20;
+constexpr std::int64_t kStartOverDelayMs = 1000;
+// An owner that hands over in order erases its claim in its last transaction, whose markers are
+// written a little later: whoever fenced him meanwhile would take a living producer from him.
+constexpr std::int64_t kSettleGraceMs = 150;
+constexpr std::int64_t kProgressIntervalMs = 5000;
 
 // What the group says about a partition's inputs, held against the last commit record.
 enum class Agreement { kEqual, kChangelogBehind, kGroupBehind, kGroupEmpty };
@@ -91,7 +96,7 @@ void Restorer::accept_requests() {
   for (const auto& [partition, claimed] : std::exchange(requests_, {})) {
     Job job;
     job.claimed = claimed;
-    job.began_at = clock_.now();
+    job.began_at = job.warned_at = clock_.now();
     jobs_.insert_or_assign(partition, std::move(job));
   }
 }
@@ -108,9 +113,11 @@ events::Status Restorer::step(int timeout_ms) {
     if (!opened) return tl::unexpected(opened.error());
     fetcher_ = *std::move(opened);
   }
+  fence_tried_ = false;
   if (const auto opened = open_stores(); !opened) return opened;
   if (const auto aimed = set_targets(); !aimed) return aimed;
   if (const auto agreed = agree_all(); !agreed) return agreed;
+  say_progress();
   std::erase_if(jobs_, [](const auto& job) { return job.second.phase == Phase::kDone; });
   if (jobs_.empty()) {
     spdlog::info("{} restored {} partitions, {} changelog records, in {} ms",
@@ -133,13 +140,40 @@ std::vector<std::int32_t> Restorer::due(Phase phase) const {
   return partitions;
 }
 
-events::Status Restorer::try_again(std::int32_t partition, Job& job, const std::string& why) {
+void Restorer::try_again(std::int32_t partition, Job& job, const std::string& why) {
   const events::Timestamp now = clock_.now();
-  if (now.ms - job.began_at.ms > options_.agreement_timeout_ms) {
-    return tl::unexpected(overdue(partition, why));
-  }
   job.next_try_at = {now.ms + kRetryDelayMs};
-  return {};
+  if (now.ms - job.warned_at.ms <= options_.overdue_ms) return;
+  job.warned_at = now;
+  spdlog::warn("{} restores {} partition {} since {} s and waits: {}; see `voketag doctor`",
+               options_.transactional_id, processor_.name(), partition,
+               (now.ms - job.began_at.ms) / 1000, why);
+}
+
+// The connection is in trouble: what was restored so far stands in the stores.
+void Restorer::start_over(const events::Error& error) {
+  spdlog::warn("{} starts its restore over in {} ms: {}", options_.transactional_id,
+               kStartOverDelayMs, error.message);
+  fetcher_.reset();
+  for (auto& [partition, job] : jobs_) {
+    job.phase = Phase::kOpen;
+    job.next_try_at = {clock_.now().ms + kStartOverDelayMs};
+  }
+}
+
+void Restorer::say_progress() {
+  const events::Timestamp now = clock_.now();
+  if (now.ms - said_progress_at_.ms < kProgressIntervalMs) return;
+  said_progress_at_ = now;
+  std::int64_t read = 0;
+  std::int64_t all = 0;
+  for (const auto& [partition, job] : jobs_) {
+    read += job.reached_offset - job.began_offset;
+    all += std::max(job.target_offset, job.reached_offset) - job.began_offset;
+  }
+  if (read == 0) return;
+  spdlog::info("{} restores {} partitions: {} % of {} changelog offsets",
+               options_.transactional_id, jobs_.size(), 100 * read / all, all);
 }
 
 // ---- opening: which part of the changelog is missing --------------------------------------------
@@ -150,9 +184,11 @@ events::Status Restorer::open_stores() {
   const auto marks = log_.watermarks(changelogs(partitions), Isolation::kReadUncommitted);
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     Job& job = jobs_.at(partitions[i]);
-    const auto status = marks ? open_store(partitions[i], job, (*marks)[i])
-                              : try_again(partitions[i], job, marks.error().message);
-    if (!status) return status;
+    if (!marks) {
+      try_again(partitions[i], job, marks.error().message);
+    } else if (const auto opened = open_store(partitions[i], job, (*marks)[i]); !opened) {
+      return opened;
+    }
   }
   return {};
 }
@@ -173,8 +209,7 @@ events::Status Restorer::open_store(std::int32_t partition, Job& job, Watermarks
     reason = "it is ahead of the changelog, so it belongs to another log";
   } else if (stored->changelog_offset < all.low) {
     reason = "the changelog no longer reaches back to it";
-  } else if (stored->written_at_ms > 0 &&
-             clock_.now().ms - stored->written_at_ms > options_.store_age_ms_max &&
+  } else if (clock_.now().ms - stored->agreed_at_ms > options_.store_age_ms_max &&
              stored->changelog_offset < all.high) {
     reason = "it is older than the changelog keeps its tombstones";
   }
@@ -189,7 +224,7 @@ events::Status Restorer::open_store(std::int32_t partition, Job& job, Watermarks
     job.position = StorePosition{};
     job.position.changelog_offset = all.low;
   }
-  job.reached_offset = job.position.changelog_offset;
+  job.reached_offset = job.began_offset = job.position.changelog_offset;
   job.phase = Phase::kAim;
   return fetcher_->assign({changelog_, partition}, job.reached_offset);
 }
@@ -201,8 +236,7 @@ events::Status Restorer::set_targets() {
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     Job& job = jobs_.at(partitions[i]);
     if (!marks) {
-      const auto status = try_again(partitions[i], job, marks.error().message);
-      if (!status) return status;
+      try_again(partitions[i], job, marks.error().message);
       continue;
     }
     job.target_offset = (*marks)[i].high;
@@ -217,7 +251,9 @@ events::Status Restorer::set_targets() {
 
 events::Status Restorer::read_changelog(int timeout_ms) {
   if (const auto polled = fetcher_->poll(batch_, timeout_ms, kRecordsPerPollMax); !polled) {
-    return polled;
+    batch_.clear();
+    start_over(polled.error());
+    return {};
   }
   for (const auto& record : batch_.records) {
     const auto found = jobs_.find(record.partition);
@@ -264,7 +300,6 @@ events::Status Restorer::apply(Job& job, const events::RecordView& record) {
   ++job.records;
   job.reached_offset = std::max(job.reached_offset, record.offset + 1);
   job.position.changelog_offset = record.offset + 1;
-  job.position.written_at_ms = std::max(job.position.written_at_ms, record.timestamp.ms);
   if (job.store->applied_bytes() < kAppliedBytesMax) return {};
   return job.store->write_applied(events::encode(job.position));
 }
@@ -281,40 +316,69 @@ bool Restorer::is_own(const Job& job) const {
   return job.position.claim && job.position.claim->transactional_id == options_.transactional_id;
 }
 
-events::Status Restorer::fence_claim(const Job& job) {
-  if (!job.position.claim || is_own(job)) return {};
+bool Restorer::fence_claim(std::int32_t partition, Job& job) {
+  if (!job.position.claim || is_own(job)) return true;
   const std::string& id = job.position.claim->transactional_id;
-  if (fenced_.contains(id)) return {};
+  if (fenced_.contains(id)) return true;
+  if (std::exchange(fence_tried_, true)) return false;
   const auto began_at = clock_.now();
   // Initialising the id ends its owner and settles what it left open; the producer has no other use.
   const auto throwaway = log_.open_producer(id);
-  if (!throwaway) return tl::unexpected(throwaway.error());
+  if (!throwaway) {
+    try_again(partition, job, throwaway.error().message);
+    return false;
+  }
   fenced_.insert(id);
   spdlog::info("{} fenced {} in {} ms", options_.transactional_id, id,
                clock_.now().ms - began_at.ms);
-  return {};
+  return false;  // what was settled by this is still to be read
+}
+
+// Whether everything that anybody has committed is in the store, and nobody can commit more.
+Restorer::Standing Restorer::standing(std::int32_t partition, Job& job, const Watermarks& stable,
+                                      const Watermarks& all) {
+  if (job.claimed == Claimed::kByThisIdOnly && !is_own(job)) return Standing::kSomebodyElses;
+  job.phase = Phase::kAim;
+  if (stable.high < all.high) {
+    const events::Timestamp now = clock_.now();
+    if (!job.unsettled_since) job.unsettled_since = now;
+    try_again(partition, job, "a transaction on its changelog is not settled");
+    if (now.ms - job.unsettled_since->ms > kSettleGraceMs) fence_claim(partition, job);
+    return Standing::kNotYet;
+  }
+  job.unsettled_since.reset();
+  if (job.reached_offset < stable.high || !fence_claim(partition, job)) return Standing::kNotYet;
+  job.phase = Phase::kAgree;
+  return Standing::kWhole;
 }
 
 events::Status Restorer::agree_all() {
-  const auto topics = processor_.inputs();
+  const auto candidates = due(Phase::kAgree);
+  if (candidates.empty()) return {};
+  // In this order: what is stable is then no older than what is not.
+  const auto all = log_.watermarks(changelogs(candidates), Isolation::kReadUncommitted);
+  const auto stable = log_.watermarks(changelogs(candidates), Isolation::kReadCommitted);
   std::vector<std::int32_t> partitions;
   std::vector<TopicPartition> inputs;
-  for (const auto partition : due(Phase::kAgree)) {
+  for (std::size_t i = 0; i < candidates.size(); ++i) {
+    const std::int32_t partition = candidates[i];
     Job& job = jobs_.at(partition);
-    if (job.claimed == Claimed::kByThisIdOnly && !is_own(job)) {
-      job.phase = Phase::kDone;
-      fetcher_->unassign({changelog_, partition});
-      job.store.reset();
-      hand_over({partition, std::nullopt});
+    if (!all || !stable) {
+      try_again(partition, job, (all ? stable : all).error().message);
       continue;
     }
-    if (const auto fenced = fence_claim(job); !fenced) {
-      const auto status = try_again(partition, job, fenced.error().message);
-      if (!status) return status;
-      continue;
+    switch (standing(partition, job, (*stable)[i], (*all)[i])) {
+      case Standing::kSomebodyElses:
+        leave_to_owner(partition, job);
+        break;
+      case Standing::kNotYet:
+        break;
+      case Standing::kWhole:
+        partitions.push_back(partition);
+        for (const auto topic : processor_.inputs()) {
+          inputs.push_back({std::string(topic), partition});
+        }
     }
-    partitions.push_back(partition);
-    for (const auto topic : topics) inputs.push_back({std::string(topic), partition});
   }
   if (partitions.empty()) return {};
   const auto group = log_.committed(options_.group, inputs);
@@ -322,8 +386,9 @@ events::Status Restorer::agree_all() {
     return agree_on(partitions, group);
   }
   // One of them is not settled: the others need not wait for it.
+  const std::size_t topic_count = processor_.inputs().size();
   for (std::size_t i = 0; i < partitions.size(); ++i) {
-    const auto own_inputs = std::span(inputs).subspan(i * topics.size(), topics.size());
+    const auto own_inputs = std::span(inputs).subspan(i * topic_count, topic_count);
     const auto status = agree_on(std::span(partitions).subspan(i, 1),
                                  log_.committed(options_.group, own_inputs));
     if (!status) return status;
@@ -339,11 +404,12 @@ events::Status Restorer::agree_on(std::span<const std::int32_t> partitions,
   const std::size_t topic_count = processor_.inputs().size();
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     Job& job = jobs_.at(partitions[i]);
-    const auto status =
-        delay.empty() ? agree(partitions[i], job,
-                              std::span(group->offsets).subspan(i * topic_count, topic_count))
-                      : try_again(partitions[i], job, delay);
-    if (!status) return status;
+    if (!delay.empty()) {
+      try_again(partitions[i], job, delay);
+      continue;
+    }
+    const auto offsets = std::span(group->offsets).subspan(i * topic_count, topic_count);
+    if (const auto status = agree(partitions[i], job, offsets); !status) return status;
   }
   return {};
 }
@@ -354,24 +420,24 @@ events::Status Restorer::agree(std::int32_t partition, Job& job,
     case Agreement::kChangelogBehind:
       // The markers of one transaction reach its partitions one after the other: read on.
       job.phase = Phase::kAim;
-      return try_again(partition, job,
-                       "the changelog ends before the group's committed offsets");
+      try_again(partition, job, "the changelog ends before the group's committed offsets");
+      return {};
     case Agreement::kGroupBehind:
       return tl::unexpected(events::Error{
           events::Errc::kConflict,
           "the offsets of group " + options_.group + " for partition " +
               std::to_string(partition) +
-              " lie before what the changelog says was done: somebody reset them by hand. "
-              "Processors are replayed with `voketag replay --processor`; set the offsets back to "
-              "those of the last commit record to go on"});
+              " lie before what the changelog says was done: somebody reset them by hand. Set them "
+              "back to those of the last commit record to go on"});
     case Agreement::kEqual:
     case Agreement::kGroupEmpty: break;
   }
   auto inputs = input_offsets(partition, job);
-  if (!inputs) return try_again(partition, job, inputs.error().message);
-  finish(partition, job, *std::move(inputs));
-  job.phase = Phase::kDone;
-  return {};
+  if (!inputs) {
+    try_again(partition, job, inputs.error().message);
+    return {};
+  }
+  return finish(partition, job, *std::move(inputs));
 }
 
 // Where the group has forgotten its offsets (it was empty for longer than the broker keeps them),
@@ -398,27 +464,31 @@ events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std:
   return inputs;
 }
 
-void Restorer::finish(std::int32_t partition, Job& job,
-                      std::map<std::string, std::int64_t> inputs) {
+events::Status Restorer::finish(std::int32_t partition, Job& job,
+                                std::map<std::string, std::int64_t> inputs) {
+  job.position.agreed_at_ms = clock_.now().ms;
+  const auto written = job.store->write_applied(events::encode(job.position));
+  if (!written) return written;
+  job.phase = Phase::kDone;
   fetcher_->unassign({changelog_, partition});
   ++round_.partitions;
   round_.records += job.records;
   round_.took_ms = std::max(round_.took_ms, clock_.now().ms - job.began_at.ms);
   hand_over({partition, RestoredPartition{std::move(job.store), std::move(job.position),
                                           std::move(inputs)}});
+  return {};
+}
+
+void Restorer::leave_to_owner(std::int32_t partition, Job& job) {
+  job.phase = Phase::kDone;
+  job.store.reset();
+  fetcher_->unassign({changelog_, partition});
+  hand_over({partition, std::nullopt});
 }
 
 void Restorer::hand_over(Finished finished) {
   const std::lock_guard lock(exchange_mutex_);
   finished_.push_back(std::move(finished));
-}
-
-events::Error Restorer::overdue(std::int32_t partition, const std::string& what) const {
-  return {events::Errc::kTimeout,
-          "restoring " + std::string(processor_.name()) + " partition " +
-              std::to_string(partition) + " did not end within " +
-              std::to_string(options_.agreement_timeout_ms / 1000) + " s: " + what +
-              "; see `voketag doctor`, and docs/troubleshooting.md"};
 }
 
 }  // namespace voketag::runtime

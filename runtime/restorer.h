@@ -23,16 +23,18 @@ namespace voketag::runtime {
 struct RestorerOptions {
   std::string group;             // consumer group of the processor
   std::string transactional_id;  // of the worker that restores; its own claims need no fencing
-  // Longer than this without agreement between changelog and group is an error.
-  std::int64_t agreement_timeout_ms = 60'000;
-  // A store that was written longer ago may lack tombstones that the changelog has dropped since.
+  // After so long without an end the log says what is being waited for, again and again.
+  std::int64_t overdue_ms = 60'000;
+  // A store that was complete longer ago may lack tombstones that the changelog has dropped since.
   std::int64_t store_age_ms_max = 6LL * 24 * 3600 * 1000;
 };
 
 // Brings partitions of one processor up to the last committed transaction: opens the store, reads
 // the changelog from the store's position to its end, fences whoever left a claim there, and is
-// done when the last commit record equals the group's committed offsets. A store that is missing,
-// unreadable, too old or ahead of the changelog is wiped and rebuilt from its beginning.
+// done when no transaction is open on the changelog, all of it is read, and the last commit record
+// equals the group's committed offsets. (The offsets alone would not do: a transaction of timers
+// moves none.) A store that is missing, unreadable, too old or ahead of the changelog is wiped and
+// rebuilt from its beginning. What may pass, it waits for, however long; the log says so.
 //
 // step() does a bounded piece of work on whichever thread calls it (the worker's own restore
 // thread, or the test driver); request, cancel and take_finished are called by the worker and never
@@ -60,8 +62,8 @@ class Restorer {
   // Waits until something is requested, at most timeout_ms; true: there is work for step().
   bool wait_for_work(int timeout_ms);
 
-  // Does some work; waits at most timeout_ms for records. An error is one that trying again does
-  // not cure.
+  // Does some work; waits at most timeout_ms for records, and longer only while it fences. An error
+  // is one that trying again does not cure.
   events::Status step(int timeout_ms);
 
  private:
@@ -71,10 +73,13 @@ class Restorer {
     Claimed claimed = Claimed::kByAnyone;
     std::unique_ptr<state::PartitionStore> store;
     StorePosition position;
-    std::int64_t target_offset = 0;  // of the changelog, where this round of catching up ends
+    std::int64_t began_offset = 0;   // of the changelog
+    std::int64_t target_offset = 0;  // where this round of catching up ends
     std::int64_t reached_offset = 0;
+    std::optional<events::Timestamp> unsettled_since;  // a transaction is open on the changelog
     std::int64_t records = 0;
     events::Timestamp began_at;
+    events::Timestamp warned_at;  // or when it began
     events::Timestamp next_try_at;
   };
   using Jobs = std::map<std::int32_t, Job>;
@@ -90,20 +95,27 @@ class Restorer {
   events::Status apply(Job& job, const events::RecordView& record);
   events::Status end_of_catch_up(Job& job);
   events::Status agree_all();
+  enum class Standing { kWhole, kNotYet, kSomebodyElses };
+  Standing standing(std::int32_t partition, Job& job, const Watermarks& stable,
+                    const Watermarks& all);
+  // True: nobody but this owner can write to the changelog any more.
+  bool fence_claim(std::int32_t partition, Job& job);
   events::Status agree_on(std::span<const std::int32_t> partitions,
                           const events::Result<GroupOffsets>& group);
   // Done, or to be tried again, or an error.
   events::Status agree(std::int32_t partition, Job& job,
                        std::span<const std::optional<std::int64_t>> group_offsets);
-  // Sets the next try, unless the job has tried for too long.
-  events::Status try_again(std::int32_t partition, Job& job, const std::string& why);
+  // Sets the next try, and says so if the job has tried for long.
+  void try_again(std::int32_t partition, Job& job, const std::string& why);
+  void start_over(const events::Error& error);
+  void say_progress();
   bool is_own(const Job& job) const;
-  events::Status fence_claim(const Job& job);
   events::Result<std::map<std::string, std::int64_t>> input_offsets(std::int32_t partition,
                                                                     const Job& job);
-  void finish(std::int32_t partition, Job& job, std::map<std::string, std::int64_t> inputs);
+  events::Status finish(std::int32_t partition, Job& job,
+                        std::map<std::string, std::int64_t> inputs);
+  void leave_to_owner(std::int32_t partition, Job& job);
   void hand_over(Finished finished);
-  events::Error overdue(std::int32_t partition, const std::string& what) const;
 
   Log& log_;
   state::Database& database_;
@@ -128,7 +140,9 @@ class Restorer {
     std::int64_t took_ms = 0;
   };
   Round round_;
-  std::set<std::string> fenced_;      // since the last request, so that each id is fenced once
+  events::Timestamp said_progress_at_;
+  std::set<std::string> fenced_;  // since the last request, so that each id is fenced once
+  bool fence_tried_ = false;      // in this step: one takes up to half a minute
 };
 
 }  // namespace voketag::runtime

@@ -1,8 +1,8 @@
 #include "runtime/task.h"
 
 #include <algorithm>
-#include <cassert>
 #include <cstdio>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -89,6 +89,10 @@ std::optional<std::string> Task::run_handler(Handler&& handler,
       attempt_ = Attempt{};
       if (timers_changed_) read_next_timer();
       return std::nullopt;
+    } catch (const state::Failure&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
     } catch (const std::exception& error) {
       store_->rollback_to_mark();
       complaint = error.what();
@@ -142,7 +146,12 @@ void Task::note_record(const events::RecordView& record) {
 bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputRecord>& outputs) {
   if (!next_timer_ || *next_timer_ > wall_now) return false;
   const auto key = store_->first_key(kTimerPrefix, timer_key(timer_floor_, ""));
-  assert(key && key->size() > kTimerPrefix.size() + kDueDigits);
+  if (!key || key->size() <= kTimerPrefix.size() + kDueDigits) {
+    throw state::Failure("the timer of " + std::string(processor_.name()) + " partition " +
+                         std::to_string(partition_) +
+                         " is not in its state; remove the state directory, it is rebuilt from the "
+                         "changelogs");
+  }
   const std::string digits = key->substr(kTimerPrefix.size(), kDueDigits);
   const std::string name = key->substr(kTimerPrefix.size() + kDueDigits + 1);
 
@@ -200,16 +209,22 @@ CommitRecord Task::commit_record() const {
   return record;
 }
 
-events::Status Task::committed(std::optional<std::int64_t> changelog_offset) {
+events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
+                               events::Timestamp wall_now) {
   if (changelog_offset) position_.changelog_offset = *changelog_offset + 1;
   position_.commit = commit_record();
   position_.commit->work.clear();
-  position_.written_at_ms = now_.ms;
+  position_.agreed_at_ms = wall_now.ms;
   work_.clear();
   committed_inputs_ = open_inputs_;
   committed_now_ = now_;
   committed_timer_floor_ = timer_floor_;
   return store_->write_overlay(events::encode(position_));
+}
+
+events::Status Task::stays_agreed(events::Timestamp wall_now) {
+  position_.agreed_at_ms = wall_now.ms;
+  return store_->write_applied(events::encode(position_));
 }
 
 void Task::rewind() {

@@ -45,8 +45,8 @@ class Task final : private processors::Context {
   const std::map<std::string, std::int64_t>& open_inputs() const { return open_inputs_; }
 
   // Runs the handler on a record; appends what it emits, dead letters included, to `outputs`. A
-  // record below the position is skipped. Never throws for what a handler does; throws when the
-  // state itself cannot be read.
+  // record below the position is skipped. Never throws for what a handler does; throws
+  // state::Failure when the state itself cannot be read, and std::bad_alloc.
   void handle(const events::RecordView& record, std::vector<events::OutputRecord>& outputs);
   // Moves past a record that must not be handled again, with a dead letter that says why.
   void refuse(const events::RecordView& record, std::string_view reason, std::string_view detail,
@@ -62,7 +62,10 @@ class Task final : private processors::Context {
   // The transaction committed: state and position become durable. `changelog_offset` is that of
   // the transaction's last changelog record, none if it is not known (the store then replays a few
   // records more when it is opened next).
-  events::Status committed(std::optional<std::int64_t> changelog_offset);
+  events::Status committed(std::optional<std::int64_t> changelog_offset,
+                           events::Timestamp wall_now);
+  // Notes that nothing is missing at `wall_now`: however long it is quiet, the store stays young.
+  events::Status stays_agreed(events::Timestamp wall_now);
   // The transaction did not commit: as if it had never begun.
   void rewind();
   // Notes the claim that this owner has committed.

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kTimersPerStepMax = 1000;
 constexpr int kReleaseAttempts = 2;
+constexpr std::int64_t kKeepYoungIntervalMs = 3'600'000;
 // A transaction of so many records follows upon others: waiting a little for more of them costs
 // nobody latency that he would notice, and saves the brokers most of the transactions.
 constexpr std::size_t kBusyRecordsMin = 64;
@@ -24,8 +25,14 @@ constexpr std::int64_t kFencedWindowMs = 60'000;
 // While partitions are being restored the worker looks often whether one is ready.
 constexpr int kRestoringWaitMs = 5;
 
-bool may_pass(const events::Error& error) {
+bool log_may_come_back(const events::Error& error) {
   return error.code == events::Errc::kUnavailable || error.code == events::Errc::kTimeout;
+}
+
+void add_positions(const Task& task, std::vector<TopicPartitionOffset>& positions) {
+  for (const auto& [topic, next_offset] : task.open_inputs()) {
+    positions.push_back({topic, task.partition(), next_offset});
+  }
 }
 
 std::size_t bytes_of(const events::OutputRecord& record) {
@@ -59,7 +66,7 @@ events::Status Worker::step(int timeout_ms) {
   if (!connected()) {
     if (clock_.now() < reconnect_at_) return {};
     if (const auto status = ensure_connected(); !status) {
-      return may_pass(status.error()) ? reconnect_later(status.error()) : status;
+      return log_may_come_back(status.error()) ? reconnect_later(status.error()) : status;
     }
   }
   callback_status_ = {};
@@ -79,6 +86,17 @@ events::Status Worker::step(int timeout_ms) {
   if (!connected()) return {};
   if (const auto fired = fire_timers(); !fired) return fired;
   if (connected() && commit_is_due()) return commit();
+  return keep_stores_young();
+}
+
+// A partition that is quiet for days is whole all the same: its owner knows, and its store says so.
+events::Status Worker::keep_stores_young() {
+  const events::Timestamp now = clock_.now();
+  if (in_transaction_ || now.ms - kept_young_at_.ms < kKeepYoungIntervalMs) return {};
+  kept_young_at_ = now;
+  for (const auto& [partition, task] : tasks_) {
+    if (const auto status = task->stays_agreed(now); !status) return status;
+  }
   return {};
 }
 
@@ -215,7 +233,9 @@ void Worker::on_lost(std::span<const std::int32_t> partitions) {
 
 // What a process that comes back after a crash can go on with.
 void Worker::on_generation() {
-  if (options_.member_file.empty() || !connected()) return;
+  if (!connected()) return;
+  if (!owned_.contains(crash_marker_.partition())) crash_marker_.forget();
+  if (options_.member_file.empty()) return;
   write_former_member(options_.member_file,
                       {membership_->identity(), {owned_.begin(), owned_.end()}});
 }
@@ -258,7 +278,7 @@ events::Status Worker::claim_partitions() {
   }
   const Claim claim{options_.transactional_id};
   const std::string claim_json = events::encode(claim);
-  if (const auto began = open_transaction(); !began) return abort(began.error().message);
+  if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   for (const auto& [partition, task] : unclaimed_) {
     events::OutputRecord record;
     record.topic = changelog_;
@@ -266,12 +286,20 @@ events::Status Worker::claim_partitions() {
     record.key = std::string(kClaimKey);
     record.value = claim_json;
     if (const auto sent = producer_->send(record); !sent) return abort(sent.error().message);
+    if (const auto sent = send_changelog(*task); !sent) return abort(sent.error().message);
   }
-  const CommitResult result = producer_->commit({}, prover());
+  // The unchanged offsets, and the commit record that goes with them, have the group check that
+  // this is still the owner: one that is not must not write over its successor's claim.
+  std::vector<TopicPartitionOffset> positions;
+  for (const auto& [partition, task] : unclaimed_) add_positions(*task, positions);
+  const CommitResult result = producer_->commit(positions, prover());
   in_transaction_ = false;
   if (result.outcome == CommitOutcome::kCommitted) {
     for (auto& [partition, task] : unclaimed_) {
       task->claimed(claim);
+      const auto kept =
+          task->committed(producer_->last_offset({changelog_, partition}), clock_.now());
+      if (!kept) return kept;
       if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
       tasks_[partition] = std::move(task);
     }
@@ -342,8 +370,12 @@ events::Status Worker::process_records(int timeout_ms) {
 events::Status Worker::process(const events::RecordView& record) {
   Task* const task = find_task(record.partition);
   if (task == nullptr) return {};
-  if (const auto began = open_transaction(); !began) return abort(began.error().message);
+  if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   outputs_.clear();
+  if (refused_ && refused_->is(record)) {
+    task->refuse(record, "output_refused", refused_->detail, outputs_);
+    return send_outputs(nullptr);
+  }
   if (crash_marker_.is_deadly(record.topic, record.partition, record.offset)) {
     task->refuse(record, "killed_the_process",
                  "the process died " + std::to_string(CrashMarker::kDeathsMax) +
@@ -353,7 +385,7 @@ events::Status Worker::process(const events::RecordView& record) {
   crash_marker_.enter(record.topic, record.partition, record.offset);
   task->handle(record, outputs_);
   crash_marker_.leave();
-  return send_outputs();
+  return send_outputs(&record);
 }
 
 events::Status Worker::fire_timers() {
@@ -362,20 +394,30 @@ events::Status Worker::fire_timers() {
   int budget = kTimersPerStepMax;
   for (const auto& [partition, task] : tasks_) {
     while (budget-- > 0 && task->next_timer() && *task->next_timer() <= wall_now) {
-      if (const auto began = open_transaction(); !began) return abort(began.error().message);
+      if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
       outputs_.clear();
       task->fire_timer(wall_now, outputs_);
-      if (const auto sent = send_outputs(); !sent) return sent;
-      if (batch_void_) return {};
+      if (const auto sent = send_outputs(nullptr); !sent) return sent;
+      if (batch_void_ || commit_is_due()) return {};
     }
   }
   return {};
 }
 
-events::Status Worker::send_outputs() {
+// `cause`: the record that they come from; null: a timer, or a record that was set aside.
+events::Status Worker::send_outputs(const events::RecordView* cause) {
   for (const auto& record : outputs_) {
     transaction_bytes_ += bytes_of(record);
-    if (const auto sent = producer_->send(record); !sent) return abort(sent.error().message);
+    const auto sent = producer_->send(record);
+    if (sent) continue;
+    if (sent.error().code == events::Errc::kInvalid) {
+      // It would be refused again and again. What came before it must not be half an effect: the
+      // transaction is done over, and the record that led to it is set aside then.
+      if (cause == nullptr) return tl::unexpected(sent.error());
+      refused_ = Refused{{std::string(cause->topic), cause->partition, cause->offset},
+                         sent.error().message};
+    }
+    return abort(sent.error().message);
   }
   return {};
 }
@@ -405,20 +447,22 @@ bool Worker::commit_is_due() const {
 std::vector<TopicPartitionOffset> Worker::open_positions() const {
   std::vector<TopicPartitionOffset> positions;
   for (const auto& [partition, task] : tasks_) {
-    if (!task->touched()) continue;
-    for (const auto& [topic, next_offset] : task->open_inputs()) {
-      positions.push_back({topic, partition, next_offset});
-    }
+    if (task->touched()) add_positions(*task, positions);
   }
   return positions;
+}
+
+events::Status Worker::send_changelog(const Task& task) {
+  for (const auto& record : task.changelog_records()) {
+    if (const auto sent = producer_->send(record); !sent) return sent;
+  }
+  return {};
 }
 
 events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
   for (const auto& [partition, task] : tasks_) {
     if (!task->touched()) continue;
-    for (const auto& record : task->changelog_records()) {
-      if (const auto sent = producer_->send(record); !sent) return sent;
-    }
+    if (const auto sent = send_changelog(*task); !sent) return sent;
   }
   for (const auto partition : released) {
     events::OutputRecord tombstone;
@@ -431,11 +475,16 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 }
 
 events::Status Worker::commit(std::span<const std::int32_t> released) {
-  if (const auto began = open_transaction(); !began) return abort(began.error().message);
+  if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   if (const auto sent = send_changelogs(released); !sent) return abort(sent.error().message);
   const CommitResult result = producer_->commit(open_positions(), prover());
   in_transaction_ = false;
   return settle(result);
+}
+
+// The producer is beyond use; nothing was sent with it.
+events::Status Worker::cannot_begin(const events::Error& error) {
+  return settle({CommitOutcome::kFatal, error.message});
 }
 
 events::Status Worker::abort(const std::string& why) {
@@ -476,7 +525,8 @@ events::Status Worker::replace_producer() {
 events::Status Worker::keep_work() {
   for (const auto& [partition, task] : tasks_) {
     if (!task->touched()) continue;
-    const auto status = task->committed(producer_->last_offset({changelog_, partition}));
+    const auto status =
+        task->committed(producer_->last_offset({changelog_, partition}), clock_.now());
     if (!status) return status;
   }
   return {};

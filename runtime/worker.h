@@ -92,7 +92,8 @@ class Worker final : private RebalanceListener {
   events::Status process_records(int timeout_ms);
   events::Status process(const events::RecordView& record);
   events::Status fire_timers();
-  events::Status send_outputs();
+  events::Status keep_stores_young();
+  events::Status send_outputs(const events::RecordView* cause);
   int wait_for_records_ms(int timeout_ms) const;
   Task* find_task(std::int32_t partition);
 
@@ -100,6 +101,7 @@ class Worker final : private RebalanceListener {
   bool commit_is_due() const;
   // Commits the open transaction; the partitions in `released` give up their claims with it.
   events::Status commit(std::span<const std::int32_t> released = {});
+  events::Status send_changelog(const Task& task);
   events::Status send_changelogs(std::span<const std::int32_t> released);
   std::vector<TopicPartitionOffset> open_positions() const;
   events::Status settle(const CommitResult& result);
@@ -107,6 +109,7 @@ class Worker final : private RebalanceListener {
   events::Status keep_work();
   events::Status roll_back();
   events::Status abort(const std::string& why);
+  events::Status cannot_begin(const events::Error& error);
   events::Status restore_touched();
   events::Status fetch_again();
   events::Status former_refused();
@@ -146,6 +149,18 @@ class Worker final : private RebalanceListener {
   std::size_t transaction_records_ = 0;
   bool busy_ = false;     // the last transaction had many records, so more are on their way
   std::vector<events::OutputRecord> outputs_;  // of the record or timer being handled
+
+  // A record whose outputs the log does not take.
+  struct Refused {
+    TopicPartitionOffset at;
+    std::string detail;
+    bool is(const events::RecordView& record) const {
+      return record.offset == at.offset && record.partition == at.partition &&
+             record.topic == at.topic;
+    }
+  };
+  std::optional<Refused> refused_;
+  events::Timestamp kept_young_at_;
 
   // What is left of the batch was fetched for positions that no longer hold.
   bool batch_void_ = false;

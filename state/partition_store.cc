@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cassert>
 #include <cstdio>
-#include <stdexcept>
 #include <utility>
 
 #include "state/database_internal.h"
@@ -55,7 +54,7 @@ rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()};
 
 // A read that fails leaves nothing that a handler could go on with.
 void require(const rocksdb::Status& status, const std::string& name) {
-  if (!status.ok()) throw std::runtime_error(to_error(status, "reading the state " + name).message);
+  if (!status.ok()) throw Failure(to_error(status, "using the state " + name).message);
 }
 
 }  // namespace

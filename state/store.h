@@ -3,10 +3,18 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 namespace voketag::state {
+
+// The state itself cannot be read or written. No handler can go on, and no event is to blame: the
+// process stops before it commits anything. The message says what to do.
+class Failure : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 // A processor's key-value state of one partition, as a handler sees it: ordered by key, reads see
 // the handler's own writes. What a handler writes is kept only when its transaction commits.

@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
@@ -48,8 +47,9 @@ class Table {
   static Value read(std::string_view key, std::string_view bytes) {
     auto value = events::decode<Value>(bytes);
     if (!value) {
-      throw std::runtime_error("the state under key " + std::string(key) + " cannot be read: " +
-                               value.error().message + "; rebuild it from its changelog");
+      throw Failure("the state under key " + std::string(key) + " cannot be read: " +
+                    value.error().message +
+                    "; remove the state directory, it is rebuilt from the changelogs");
     }
     return *std::move(value);
   }
