@@ -42,6 +42,7 @@ class Counter final : public processors::Processor {
     count(context, key);
     if (value == "throw") throw std::runtime_error("no such word");
     if (value == "refuse") context.dead_letter("impolite", "say please");
+    if (value == "corrupt") throw state::Failure("the disk is broken");
     if (value == "later") context.set_timer(key, {context.now().ms + 5'000});
   }
 
@@ -76,6 +77,7 @@ class Instance {
     options.group = "counter";
     options.transactional_id = id_;
     options.crash_marker_file = directory_ / "handling";
+    if (remembers_membership) options.member_file = directory_ / "member";
     options.transaction_bytes_max = transaction_bytes_max;
     worker_ = std::make_unique<Worker>(*log_, *database_, processor, clock_, options);
   }
@@ -111,6 +113,7 @@ class Instance {
 
   Counter processor;
   std::size_t transaction_bytes_max = 16U << 20;  // from the next start on
+  bool remembers_membership = false;              // the same
 
  private:
   MemoryLog* log_;
@@ -437,6 +440,86 @@ TEST_F(WorkerTest, ASuccessorFencesTheClaimAndDoesNotWaitForTheTransactionTimeou
   EXPECT_EQ(two.state_of("a"), "2");
 }
 
+// ---- coming back after a crash ------------------------------------------------------------------
+
+class ReturnTest : public WorkerTest {
+ protected:
+  // A member that has owned all partitions, has counted one record, and is dead.
+  Instance& start_and_crash(const std::string& name) {
+    Instance& one = start(name);
+    one.remembers_membership = true;
+    one.restart();
+    run(8'000);
+    send("a");
+    run();
+    one.crash();
+    return one;
+  }
+};
+
+TEST_F(ReturnTest, GoesOnInTheDeadMembersNameBeforeItsGroupHasNoticed) {
+  Instance& one = start_and_crash("one");
+  const auto generation = log_.generation("counter");
+  one.start();
+  send("a");
+  run(500);
+  expect_counted("a", 2);
+  EXPECT_EQ(one.worker().active_partitions().size(), 12U);
+  EXPECT_EQ(log_.generation("counter"), generation) << "the group has not noticed anything yet";
+  run(8'000);
+  EXPECT_GT(log_.generation("counter"), generation);
+  send("a");
+  run(500);
+  expect_counted("a", 3);
+}
+
+TEST_F(ReturnTest, LeavesToOthersWhatTheyHaveTakenOverMeanwhile) {
+  Instance& one = start_and_crash("one");
+  Instance& heir = start("heir");
+  run_only(heir, 8'000);
+  send("a");
+  run_only(heir, 500);
+  ASSERT_EQ(heir.worker().active_partitions().size(), 12U);
+  one.start();
+  ASSERT_TRUE(one.step());
+  EXPECT_EQ(one.worker().active_partitions().size(), 0U);
+  run(8'000);
+  send("a");
+  run();
+  expect_counted("a", 3);
+  EXPECT_EQ(heir.worker().active_partitions().size(), 6U);
+  EXPECT_EQ(one.worker().active_partitions().size(), 6U);
+}
+
+// The group decides while a transaction is open in the dead member's name.
+TEST_F(ReturnTest, WhatTheGroupNoLongerGrantsComesToNothing) {
+  Instance& one = start_and_crash("one");
+  one.start();
+  run(300);
+  ASSERT_EQ(one.worker().active_partitions().size(), 12U);
+  Instance& heir = start("heir");
+  run_only(heir, 10'000);  // the returned one stands still, and is expelled with its dead self
+  ASSERT_EQ(heir.worker().active_partitions().size(), 12U);
+  send("a");
+  run_only(heir, 500);
+  send("a");
+  run_only(one, 100);
+  run(15'000);
+  send("a");
+  run();
+  expect_counted("a", 4);
+}
+
+TEST_F(ReturnTest, AfterAStopInOrderThereIsNothingToGoOnWith) {
+  Instance& one = start("one");
+  one.remembers_membership = true;
+  one.restart();
+  run(8'000);
+  ASSERT_TRUE(std::filesystem::exists(one.directory() / "member"));
+  ASSERT_TRUE(one.worker().stop());
+  EXPECT_FALSE(std::filesystem::exists(one.directory() / "member"));
+}
+
 TEST_F(WorkerTest, AStopInOrderLeavesNoClaimAndNothingIsReplayed) {
   Instance& one = start("one");
   send("a");
@@ -585,6 +668,34 @@ TEST_F(WorkerTest, ATimerFiresOnceAcrossACrash) {
   one.restart();
   run(10'000);
   EXPECT_EQ(outputs("a", "rings").size(), 1U);
+}
+
+// Such a transaction moves no offsets: that they agree does not prove that it was read.
+TEST_F(WorkerTest, ATransactionOfTimersAloneIsNotOverlookedByTheSuccessor) {
+  Instance& one = start("one");
+  send("a", "later");
+  run(2'000);
+  log_.delay_markers("counter-changelog", 400);
+  run(3'000);  // the timer is due at 5 s
+  for (int i = 0; i < 200 && outputs("a", "rings").empty(); ++i) run(10);
+  ASSERT_EQ(outputs("a", "rings").size(), 1U);
+  one.restart();  // its last marker is still on the way to the changelog
+  run(10'000);
+  EXPECT_EQ(outputs("a", "rings").size(), 1U);
+}
+
+TEST_F(WorkerTest, AStateThatCannotBeReadMakesNoDeadLetters) {
+  Instance& one = start("one");
+  send("a", "corrupt");
+  EXPECT_THROW(
+      {
+        for (int i = 0; i < 100; ++i) {
+          (void)one.step();
+          clock_.advance(10);
+        }
+      },
+      state::Failure);
+  EXPECT_TRUE(dead_letters().empty());
 }
 
 TEST_F(WorkerTest, ATimerWhoseTransactionIsAbortedFiresAgain) {
