@@ -111,7 +111,8 @@ def main():
         assert instance.stop() == 0
         audit_batches(system, good)
         check_retry(system)
-        print(f"{expected} bad records, each a dead letter with its reason; their neighbours landed")
+        print(f"{expected} bad records, each a dead letter with its reason; their neighbours "
+              "landed")
 
 
 if __name__ == "__main__":

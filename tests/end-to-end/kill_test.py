@@ -1,4 +1,4 @@
-"""200 batches while the process is killed (kill -9) at random moments: each product exactly once."""
+"""200 batches while the process is killed (kill -9) at work: each product exactly once."""
 
 import json
 import os

@@ -24,8 +24,8 @@ def commit_records(system):
 
 
 def check_resumed(commits, stopped, visible):
-    """The first work after a stop begins with the first record at or behind the next offset that was
-    recorded at the stop; returns the number of (partition, topic) pairs that had such work.
+    """The first work after a stop begins with the first record at or behind the next offset that
+    was recorded at the stop; returns the number of (partition, topic) pairs that had such work.
 
     commits: at the end of the test; stopped: the same at the stop; visible: the sorted offsets of
     the committed records, by (topic, partition)."""
@@ -89,7 +89,7 @@ def main():
             offsets.sort()
         resumed = [check_resumed(commits, stopped, visible) for stopped in stops]
         assert all(resumed), f"no partition that had stopped worked again: {resumed}"
-        print(f"three stops under load: nothing lost, nothing done twice; inputs that went on where "
+        print("three stops under load: nothing lost, nothing done twice; inputs that went on where "
               f"they had stopped: {resumed}")
 
 
