@@ -43,7 +43,7 @@ def quoted(document):
 
 
 def missing_parts(message, texts):
-    """The parts of a message, between the places where something is filled in, that no source has."""
+    """The parts of a message, between what is filled in, that no source has."""
     parts = [part.strip() for part in message.split("...")]
     return [part for part in parts if part and not any(part in text for text in texts)]
 
