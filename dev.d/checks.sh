@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# ./dev test, lint, bench and soak.
+# ./dev test, lint and bench.
 
 # ---------------------------------------------------------------- test
 
@@ -95,7 +95,7 @@ end_test_stack() {
 
 # All files that git knows or would add, or those named. --fix formats them first.
 lint() {
-  local fix='' files cpp=() shell=() sources=() file
+  local fix='' files cpp=() shell=() python=() sources=() file
   if [[ ${1:-} == --fix ]]; then fix=yes && shift; fi
   files=("$@")
   for file in "${files[@]}"; do [[ -f $file ]] || usage "there is no file '$file'"; done
@@ -107,14 +107,21 @@ lint() {
       *.cc) cpp+=("$file") sources+=("$file") ;;
       *.h) cpp+=("$file") ;;
       *.sh | dev) shell+=("$file") ;;
-      *) [[ ! -x $file || $(head -c 2 "$file" | tr -d '\0') != '#!' ]] ||
-        ! head -n 1 "$file" | grep -qE '\b(ba)?sh\b' || shell+=("$file") ;;
+      *.py) python+=("$file") ;;
+      *)
+        [[ ! -x $file || $(head -c 2 "$file" | tr -d '\0') != '#!' ]] ||
+        case $(head -n 1 "$file") in
+          *python*) python+=("$file") ;;
+          *sh | *sh\ *) shell+=("$file") ;;
+        esac ;;
     esac
   done
 
   [[ ! $fix || ${#cpp[@]} -eq 0 ]] || clang-format-14 -i "${cpp[@]}"
   failed_stages=()
   lint_stage shell "shell syntax of ${#shell[@]} files" check_shell "${shell[@]}"
+  lint_stage columns "100 columns in $((${#cpp[@]} + ${#shell[@]} + ${#python[@]})) files" \
+    check_columns "${cpp[@]}" "${shell[@]}" "${python[@]}"
   lint_stage format "format of ${#cpp[@]} files" check_format "${cpp[@]}"
   if ((${#sources[@]})); then
     configure_preset release
@@ -147,6 +154,11 @@ check_shell() {
   return "$result"
 }
 
+# A table of a test's raw text counts, too: what is wider than a window is not read.
+check_columns() {
+  ! LC_ALL=C.UTF-8 grep -HnE '^.{101}' "$@"
+}
+
 check_format() { clang-format-14 --dry-run -Werror "$@"; }
 
 check_tidy() {
@@ -164,15 +176,9 @@ compiled_sources() {
   done
 }
 
-# ---------------------------------------------------------------- bench, soak
+# ---------------------------------------------------------------- bench
 
-bench() { hand_over bench/run "The measurements" "$@"; }
-soak() { hand_over tests/soak/run "The long run with faults" "$@"; }
-
-hand_over() {
-  local script=$1 what=$2
-  shift 2
-  [[ -x $root/$script ]] || fail "$what is not there yet: $script does not exist."
+bench() {
   build release
-  exec "$root/$script" "$@"
+  exec "$root/bench/run" "$@"
 }

@@ -14,7 +14,8 @@ readonly packages=(
 
 readonly librdkafka_version=2.15.1
 readonly librdkafka_package=@confluentinc/kafka-javascript@1.10.1
-readonly librdkafka_sha512=KVePUBn21EqCVP9mfxzEuM3SYJHHEF7X+iiC2e43QQgDSyEaksInmCGooT3w5q+cNAdkSCrK71j0ICfqoSqZLw==
+readonly librdkafka_sha512=KVePUBn21EqCVP9mfxzEuM3SYJHHEF7X+iiC2e43QQgDSyEaksI\
+nmCGooT3w5q+cNAdkSCrK71j0ICfqoSqZLw==
 readonly librdkafka_options=(
   --disable-gssapi --disable-curl --disable-lz4-ext --disable-regex-ext --disable-syslog
   --enable-static --CFLAGS=-O2

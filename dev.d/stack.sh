@@ -283,8 +283,8 @@ postgres_dir() {
 postgres_is_running() {
   local home
   home=$(postgres_dir "$1")
-  [[ -e $home/data/postmaster.pid ]] && as_postgres "$(postgres_bin)/pg_ctl" status -D "$home/data" \
-    >/dev/null 2>&1
+  [[ -e $home/data/postmaster.pid ]] &&
+    as_postgres "$(postgres_bin)/pg_ctl" status -D "$home/data" >/dev/null 2>&1
 }
 
 start_postgres() {

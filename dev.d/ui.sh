@@ -63,8 +63,8 @@ stop_ticker() {
 # What is running now: the process group of a step's command, and the ticker.
 step_group='' ticker_id=''
 
-# on_end COMMAND...: runs it when the script ends, however it ends. A signal first ends the step that
-# is running, at once.
+# on_end COMMAND...: runs it when the script ends, however it ends. A signal first ends the step
+# that is running, at once.
 on_end() { end_command=("$@"); }
 end_command=(true)
 # A second Ctrl-C does not disturb the cleaning up.
@@ -80,9 +80,9 @@ end_step() {
   step_group=''
 }
 
-# attempt NAME TITLE COMMAND...: runs the command, its output into .dev/log/NAME.log, and says in one
-# line how it went. Returns through `attempt_result`, because a command whose status is tested loses
-# `set -e`. Call it as a plain statement only.
+# attempt NAME TITLE COMMAND...: runs the command, its output into .dev/log/NAME.log, and says in
+# one line how it went. Returns through `attempt_result`, because a command whose status is tested
+# loses `set -e`. Call it as a plain statement only.
 attempt() {
   local name=$1 title=$2 log=$log_dir/$1.log started_ms
   shift 2
@@ -93,7 +93,7 @@ attempt() {
     ticker "$title" "$log" "$started_ms" 2>/dev/null &
     ticker_id=$!
   fi
-  # A process group of its own: what the command leaves behind, or all of it on Ctrl-C, can be ended.
+  # A process group of its own: what the command leaves behind, or all on Ctrl-C, can be ended.
   set -m
   (
     set +m

@@ -23,7 +23,8 @@ constexpr const char* kFooter = R"help(First steps, with a development stack (./
   voketag batch request --count 1000 --wait         a batch, from request to anchor
   voketag batch export BATCH_ID --format urls       its products' URLs
 
-What can be set: docs/configuration.md. Exit codes: 0 yes, 1 no, 2 usage, 3 unavailable, 4 timeout.)help";
+What can be set: docs/configuration.md.
+Exit codes: 0 yes, 1 no, 2 usage, 3 unavailable, 4 timeout.)help";
 
 // The deepest subcommand that was named: its help is the one that helps.
 const CLI::App* deepest(const CLI::App* app) {

@@ -4,6 +4,7 @@
 
 #include "events/partitioner.h"
 #include "events/topics.h"
+#include "voketag/escaped_text.h"
 #include "voketag/log_search.h"
 
 namespace voketag::cli {
@@ -12,6 +13,7 @@ namespace {
 constexpr auto kIsolation = runtime::Isolation::kReadCommitted;
 constexpr std::string_view kOriginal = "original_";
 constexpr std::string_view kRetry = "retry_";
+constexpr std::string_view kProjector = "projector-";  // and the view's name: who refused a row
 
 template <class Integer>
 bool read_integer(std::string_view text, Integer& number) {
@@ -121,16 +123,29 @@ events::Result<DeadLetter> fetch_dead_letter(runtime::Log& log, const DeadLetter
   return *std::move(letter);
 }
 
+std::optional<std::string> why_not_retryable(const DeadLetter& letter) {
+  const std::string subject = "dead letter " + letter.id();
+  // Its record lies where it belongs, and all that read the topic have taken it but this view.
+  if (letter.processor.starts_with(kProjector)) {
+    const std::string view = letter.processor.substr(kProjector.size());
+    return subject + " was refused by the view " + escaped(view) +
+           " alone; sent again, every other reader would see its record twice. Mend the cause, "
+           "then "
+           "fill the views anew from the topics: end voketag run, drop the schema voketag in "
+           "PostgreSQL, and start voketag run";
+  }
+  if (letter.cut) {
+    return subject +
+           " was too large to be kept whole, so it cannot be sent again; its producer must";
+  }
+  if (letter.topic.empty()) return subject + " does not say where it came from";
+  return std::nullopt;
+}
+
 events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std::string_view by,
                                                   std::string_view reason, events::Timestamp at) {
-  if (letter.cut) {
-    return events::fail(events::Errc::kInvalid, "dead letter " + letter.id() +
-                                                    " was too large to be kept whole, so it "
-                                                    "cannot be sent again; its producer must");
-  }
-  if (letter.topic.empty()) {
-    return events::fail(events::Errc::kInvalid,
-                        "record " + letter.id() + " does not say where it came from");
+  if (const auto why = why_not_retryable(letter)) {
+    return events::fail(events::Errc::kInvalid, *why);
   }
   events::OutputRecord record;
   record.topic = letter.topic;

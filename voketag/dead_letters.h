@@ -65,8 +65,11 @@ events::Status scan_dead_letters(runtime::Log& log, const DeadLetterFilter& filt
 // kNotFound when there is none at that place.
 events::Result<DeadLetter> fetch_dead_letter(runtime::Log& log, const DeadLetterId& id);
 
+// Why a dead letter cannot be sent again, and what to do instead; none: it can.
+std::optional<std::string> why_not_retryable(const DeadLetter& letter);
+
 // The record as it was, for the place where it came from, with headers that say who sent it again
-// and why: `retry_of`, `retry_by`, `retry_reason`, `retry_at`. kInvalid when it was not kept whole.
+// and why: `retry_of`, `retry_by`, `retry_reason`, `retry_at`. kInvalid when it is not retryable.
 events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std::string_view by,
                                                   std::string_view reason, events::Timestamp at);
 

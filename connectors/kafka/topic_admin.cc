@@ -17,6 +17,7 @@ using events::Status;
 
 constexpr int kReplicasMax = 3;
 constexpr int kLookAgainMs = 20;
+constexpr auto kNoError = RD_KAFKA_RESP_ERR_NO_ERROR;
 
 using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroy<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_destroy>>;
@@ -39,11 +40,12 @@ const rd_kafka_metadata_topic* find(const rd_kafka_metadata_t& metadata, const s
   return nullptr;
 }
 
-bool has_leaders(const rd_kafka_metadata_topic& topic) {
+bool has_leaders(const rd_kafka_metadata_topic& topic, std::int32_t partitions) {
+  if (topic.partition_cnt != partitions) return false;
   for (int i = 0; i < topic.partition_cnt; ++i) {
     if (topic.partitions[i].leader < 0) return false;
   }
-  return topic.partition_cnt > 0;
+  return true;
 }
 
 std::map<std::string, std::string> config_of(const TopicSpec& spec, const KafkaOptions& options,
@@ -120,17 +122,17 @@ Status create(Control& control, std::span<const TopicSpec* const> missing, int r
   return check_created(**event, control.client());
 }
 
-// A controller answers before every broker knows: nobody should meet a topic without a leader.
-Status await_leaders(Control& control, std::span<const TopicSpec> topics) {
-  const Deadline deadline(control.client().options().create_timeout_ms);
+// A controller answers before every broker knows.
+Status await_metadata(Control& control, std::span<const TopicSpec* const> created,
+                      const Deadline& deadline) {
   while (true) {
     auto metadata = fetch_metadata(control.client(), deadline);
     if (!metadata) return tl::unexpected(metadata.error());
     std::string waiting;
-    for (const TopicSpec& spec : topics) {
-      const std::string name = control.client().full_topic(spec.name);
+    for (const TopicSpec* spec : created) {
+      const std::string name = control.client().full_topic(spec->name);
       const auto* topic = find(**metadata, name);
-      if (topic == nullptr || !has_leaders(*topic)) waiting = name;
+      if (topic == nullptr || !has_leaders(*topic, spec->partitions)) waiting = name;
     }
     if (waiting.empty()) return {};
     if (deadline.passed()) {
@@ -138,6 +140,26 @@ Status await_leaders(Control& control, std::span<const TopicSpec> topics) {
                           "Kafka at " + control.client().options().bootstrap_servers + ": topic " +
                               waiting + " was created and has no leader yet. Are all brokers up?");
     }
+    std::this_thread::sleep_for(std::chrono::milliseconds(kLookAgainMs));
+  }
+}
+
+// Nobody should meet a partition that nobody leads. A broker says who leads before that one does:
+// so each leader is asked for something that only a leader answers.
+Status await_leaders(Control& control, std::span<const TopicSpec* const> created) {
+  const Deadline deadline(control.client().options().create_timeout_ms);
+  if (auto known = await_metadata(control, created, deadline); !known) return known;
+  std::vector<runtime::TopicPartition> partitions;
+  for (const TopicSpec* spec : created) {
+    for (std::int32_t number = 0; number < spec->partitions; ++number) {
+      partitions.push_back({spec->name, number});
+    }
+  }
+  while (true) {
+    const auto answered = control.watermarks(partitions, runtime::Isolation::kReadUncommitted);
+    if (answered) return {};
+    const bool unheard_of = answered.error().code == Errc::kNotFound;  // by that broker, so far
+    if (!unheard_of || deadline.passed()) return tl::unexpected(answered.error());
     std::this_thread::sleep_for(std::chrono::milliseconds(kLookAgainMs));
   }
 }
@@ -164,7 +186,13 @@ Result<std::map<std::string, Config>> fetch_configs(Control& control,
   const auto** answers = rd_kafka_DescribeConfigs_result_resources(
       rd_kafka_event_DescribeConfigs_result(event->get()), &count);
   for (std::size_t i = 0; i < count; ++i) {
-    Config& config = configs[rd_kafka_ConfigResource_name(answers[i])];
+    const std::string name = rd_kafka_ConfigResource_name(answers[i]);
+    if (const auto code = rd_kafka_ConfigResource_error(answers[i]); code != kNoError) {
+      const char* reason = rd_kafka_ConfigResource_error_string(answers[i]);
+      return tl::unexpected(control.client().error(
+          code, "asking for the configuration of topic " + name, reason == nullptr ? "" : reason));
+    }
+    Config& config = configs[name];
     std::size_t entries = 0;
     const auto** list = rd_kafka_ConfigResource_configs(answers[i], &entries);
     for (std::size_t j = 0; j < entries; ++j) {
@@ -181,19 +209,40 @@ std::int64_t number(const std::string& text) {
   return value;
 }
 
-void compare_configs(const Config& is, const Config& wanted, TopicReport& report) {
-  for (const char* name : {"message.timestamp.type", "cleanup.policy", "retention.ms",
-                           "retention.bytes", "max.message.bytes"}) {
-    const auto value = is.find(name);
-    if (value == is.end() || value->second == wanted.at(name)) continue;
-    const bool large_enough = std::string_view(name) == "max.message.bytes" &&
-                              number(value->second) >= number(wanted.at(name));
-    if (large_enough) continue;
-    report.problems.push_back("Topic " + report.full_name + " has " + name + "=" + value->second +
-                              " and " + wanted.at(name) +
-                              " is needed. Run: kafka-configs.sh --alter --entity-type topics "
-                              "--entity-name " +
-                              report.full_name + " --add-config " + name + "=" + wanted.at(name));
+constexpr std::string_view kMessageBytes = "max.message.bytes";
+
+// A processor's now would be a producer's clock, or records would be gone that a replay needs. Only
+// too small a limit on messages loses nothing: what does not fit is refused when it is written.
+bool forbids_work(std::string_view property) {
+  return property != kMessageBytes;
+}
+
+// Retention says nothing about a topic that is only compacted.
+bool matters(std::string_view property, const TopicSpec& spec) {
+  return spec.cleanup == Cleanup::kKeep || !property.starts_with("retention.");
+}
+
+std::string wrong_config(const std::string& topic, const std::string& property,
+                         const std::string& is, const std::string& wanted,
+                         const KafkaOptions& options) {
+  return "Topic " + topic + " has " + property + "=" + is + " and " + wanted +
+         " is needed. Run: kafka-configs.sh --bootstrap-server " + options.bootstrap_servers +
+         " --alter --entity-type topics --entity-name " + topic + " --add-config " + property +
+         "=" + wanted;
+}
+
+void compare_configs(const Config& is, const TopicSpec& spec, const KafkaOptions& options,
+                     TopicReport& report) {
+  const Config wanted = config_of(spec, options, report.replicas);
+  for (const std::string property : {"message.timestamp.type", "cleanup.policy", "retention.ms",
+                                     "retention.bytes", "max.message.bytes"}) {
+    const auto found = is.find(property);
+    if (found == is.end() || found->second == wanted.at(property)) continue;
+    if (!matters(property, spec)) continue;
+    if (property == kMessageBytes && number(found->second) >= number(wanted.at(property))) continue;
+    report.problems.push_back(
+        {wrong_config(report.full_name, property, found->second, wanted.at(property), options),
+         forbids_work(property)});
   }
 }
 
@@ -202,8 +251,8 @@ TopicReport examine(const rd_kafka_metadata_t& metadata, const TopicSpec& spec,
   TopicReport report{.name = spec.name, .full_name = client.full_topic(spec.name)};
   const auto* topic = find(metadata, report.full_name);
   if (topic == nullptr) {
-    report.problems.push_back("Topic " + report.full_name +
-                              " does not exist. Run: voketag topics create");
+    report.problems.push_back(
+        {"Topic " + report.full_name + " does not exist. Run: voketag topics create"});
     return report;
   }
   report.exists = true;
@@ -213,18 +262,37 @@ TopicReport examine(const rd_kafka_metadata_t& metadata, const TopicSpec& spec,
     report.replicas = std::max(report.replicas, partition.replica_cnt);
     const std::string where = report.full_name + " [" + std::to_string(partition.id) + "]";
     if (partition.leader < 0) {
-      report.problems.push_back("Partition " + where +
-                                " has no leader: bring the brokers that hold it back up.");
+      report.problems.push_back(
+          {"Partition " + where + " has no leader: bring the brokers that hold it back up."});
     } else if (partition.isr_cnt < partition.replica_cnt) {
-      report.problems.push_back("Partition " + where + " has " + std::to_string(partition.isr_cnt) +
-                                " of " + std::to_string(partition.replica_cnt) +
-                                " replicas in sync: bring the other brokers back up.");
+      report.problems.push_back({"Partition " + where + " has " +
+                                 std::to_string(partition.isr_cnt) + " of " +
+                                 std::to_string(partition.replica_cnt) +
+                                 " replicas in sync: bring the other brokers back up."});
     }
   }
   if (report.partitions != spec.partitions) {
-    report.problems.push_back(wrong_count(report.full_name, report.partitions, spec.partitions));
+    report.problems.push_back(
+        {wrong_count(report.full_name, report.partitions, spec.partitions), true});
   }
   return report;
+}
+
+// The first reason why nothing may run on these topics, and how many more there are.
+Status check_fit_for_work(std::span<const TopicReport> reports, const KafkaOptions& options) {
+  std::string first;
+  int count = 0;
+  for (const TopicReport& report : reports) {
+    for (const TopicProblem& problem : report.problems) {
+      if (!problem.forbids_work) continue;
+      if (count++ == 0) first = problem.text;
+    }
+  }
+  if (count == 0) return {};
+  const std::string others =
+      count == 1 ? "" : " (And " + std::to_string(count - 1) + " more: voketag doctor)";
+  return events::fail(Errc::kConflict,
+                      "Kafka at " + options.bootstrap_servers + ": " + first + others);
 }
 
 }  // namespace
@@ -272,28 +340,23 @@ Result<int> TopicAdmin::brokers() {
 }
 
 Result<int> TopicAdmin::ensure_topics(std::span<const TopicSpec> topics) {
-  Client& client = control_->client();
-  const Deadline deadline(client.options().create_timeout_ms);
-  auto metadata = fetch_metadata(client, deadline);
-  if (!metadata) return tl::unexpected(metadata.error());
+  const auto reports = describe(topics);
+  if (!reports) return tl::unexpected(reports.error());
+  if (auto fit = check_fit_for_work(*reports, control_->client().options()); !fit) {
+    return tl::unexpected(fit.error());
+  }
   std::vector<const TopicSpec*> missing;
-  for (const TopicSpec& spec : topics) {
-    const std::string name = client.full_topic(spec.name);
-    const auto* topic = find(**metadata, name);
-    if (topic == nullptr) {
-      missing.push_back(&spec);
-    } else if (topic->partition_cnt != spec.partitions) {
-      return events::fail(Errc::kConflict,
-                          "Kafka at " + client.options().bootstrap_servers + ": " +
-                              wrong_count(name, topic->partition_cnt, spec.partitions));
-    }
+  for (std::size_t i = 0; i < topics.size(); ++i) {
+    if (!(*reports)[i].exists) missing.push_back(&topics[i]);
   }
   if (missing.empty()) return 0;
-  const int replicas = std::clamp((*metadata)->broker_cnt, 1, kReplicasMax);
+  const auto brokers = this->brokers();
+  if (!brokers) return tl::unexpected(brokers.error());
+  const int replicas = std::clamp(*brokers, 1, kReplicasMax);
   if (auto created = create(*control_, missing, replicas); !created) {
     return tl::unexpected(created.error());
   }
-  if (auto ready = await_leaders(*control_, topics); !ready) return tl::unexpected(ready.error());
+  if (auto led = await_leaders(*control_, missing); !led) return tl::unexpected(led.error());
   return static_cast<int>(missing.size());
 }
 
@@ -314,8 +377,7 @@ Result<std::vector<TopicReport>> TopicAdmin::describe(std::span<const TopicSpec>
   for (std::size_t i = 0; i < reports.size(); ++i) {
     const auto config = configs->find(reports[i].full_name);
     if (config == configs->end()) continue;
-    compare_configs(config->second, config_of(topics[i], client.options(), reports[i].replicas),
-                    reports[i]);
+    compare_configs(config->second, topics[i], client.options(), reports[i]);
   }
   return reports;
 }

@@ -26,6 +26,12 @@ std::vector<TopicSpec> catalogue_topics();
 // "<processor>-changelog", with as many partitions as the processor's input.
 TopicSpec changelog_topic(std::string_view processor, std::int32_t partitions);
 
+// One way in which a topic is not as it should be.
+struct TopicProblem {
+  std::string text;           // topic, property, what was found, what is wanted, and the cure
+  bool forbids_work = false;  // on such a topic records would be lost, or replayed otherwise
+};
+
 // What a topic is, against how it is to be.
 struct TopicReport {
   std::string name;       // without the prefix
@@ -33,7 +39,7 @@ struct TopicReport {
   bool exists = false;
   std::int32_t partitions = 0;
   std::int32_t replicas = 0;
-  std::vector<std::string> problems;  // each with its cure; none: as it should be
+  std::vector<TopicProblem> problems;  // none: as it should be
 };
 
 // Creates and examines topics. Thread-safe.
@@ -42,9 +48,10 @@ class TopicAdmin {
   static events::Result<std::unique_ptr<TopicAdmin>> open(const KafkaOptions& options);
   explicit TopicAdmin(std::shared_ptr<Control> control) : control_(std::move(control)) {}
 
-  // Creates what is missing, and returns when every topic has leaders; how many were created.
-  // Replicas: three, or as many as there are brokers; one less has to be in sync. kConflict: one
-  // exists with another number of partitions; nothing was created.
+  // Creates what is missing, and returns when the leader of each partition created serves it; how
+  // many were created. Replicas: three, or as many as there are brokers; one less has to be in
+  // sync. kConflict: one exists on which nothing may run (TopicProblem::forbids_work): it has
+  // another number of partitions, producers' times, or loses records; nothing was created.
   events::Result<int> ensure_topics(std::span<const TopicSpec> topics);
 
   // One report per topic, in order.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Outsiders' clients against the running system: Java's default producer and consumer, and kcat
-without a key. Starts `voketag run` (without the views) under a topic prefix of its own on the broker
-that VOKETAG_KAFKA names, and stops it again.
+without a key. Starts `voketag run` (without the views) under a topic prefix of its own on the
+broker that VOKETAG_KAFKA names, and stops it again.
 """
 
 import argparse
@@ -41,7 +41,8 @@ class System:
     def command(self, *arguments):
         done = subprocess.run([self.voketag, *arguments], env=self.environment, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
-        assert done.returncode == 0, f"voketag {' '.join(arguments)}: {done.returncode}\n{done.stdout}"
+        assert done.returncode == 0, (
+            f"voketag {' '.join(arguments)}: {done.returncode}\n{done.stdout}")
         return done.stdout
 
     def start(self):

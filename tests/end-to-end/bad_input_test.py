@@ -26,6 +26,28 @@ def produce_raw(system, value, key=None, headers=()):
     subprocess.run([*command, str(path)], check=True, capture_output=True, timeout=60)
 
 
+def check_retry(system):
+    """--all sends again what processors refused, and passes over what only a view refused."""
+    subprocess.run(
+        ["kcat", "-P", "-b", KAFKA, "-t", system.prefix + "dead-letters", "-p", "0",
+         "-H", "dead_letter_reason=refused_by_view", "-H", "dead_letter_detail=made up here",
+         "-H", "dead_letter_processor=projector-products",
+         "-H", "dead_letter_topic=tokens-generated", "-H", "dead_letter_partition=0",
+         "-H", "dead_letter_offset=0"],
+        input="{}", text=True, check=True, timeout=60)
+    events_before = len(system.consume("tokens-generated"))
+    tried = system.command("dlq", "retry", "--all", "--yes", "--why", "a test", check=False)
+    assert tried.returncode == 1 and "not retryable" in tried.stderr, tried
+    assert "refused by the view products alone" in tried.stderr, tried.stderr
+    assert len(system.consume("tokens-generated")) == events_before
+    retried = [record for record in system.consume("batch-requested")
+               if "retry_of" in record["headers"]]
+    assert retried, "what ingress refused was to be sent again"
+    listed = json.loads(system.command("dlq", "list", "--json", "--limit", "100").stdout)
+    refused = [letter["processor"] for letter in listed["dead_letters"] if not letter["retryable"]]
+    assert refused == ["projector-products"], refused
+
+
 def main():
     some_id = str(uuid.uuid4())
     bad = {
@@ -88,7 +110,9 @@ def main():
         assert instance.running()
         assert instance.stop() == 0
         audit_batches(system, good)
-        print(f"{expected} bad records, each a dead letter with its reason; their neighbours landed")
+        check_retry(system)
+        print(f"{expected} bad records, each a dead letter with its reason; their neighbours "
+              "landed")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def await_true(what, check, timeout_s, interval_s=0.05):
 
 
 class System:
-    """A token key, a topic prefix, a database and a directory of its own; any number of instances."""
+    """A token key, a topic prefix, a database, a directory of its own; any number of instances."""
 
     def __init__(self, name, **environment):
         suffix = secrets.token_hex(4)

@@ -77,6 +77,8 @@ void write_json(JsonText& json, const DeadLetter& letter, bool with_bytes) {
       .member("offset", letter.source_offset)
       .member("value_bytes", static_cast<std::int64_t>(letter.value_bytes))
       .member("cut", letter.cut);
+  const auto why_not = why_not_retryable(letter);
+  json.member("retryable", !why_not).member("why_not_retryable", why_not);
   write_bytes(json, "key", letter.key);
   if (with_bytes) {
     write_bytes(json, "value", letter.value);

@@ -24,17 +24,20 @@ class Youngest {
   void add(DeadLetter letter) {
     ++count_;
     ++by_reason_[letter.reason];
+    if (why_not_retryable(letter)) ++not_retryable_;
     letter.headers.clear();
     kept_.emplace(letter.at.ms, std::move(letter));
     if (kept_.size() > limit_) kept_.erase(kept_.begin());
   }
   const std::multimap<std::int64_t, DeadLetter>& kept() const { return kept_; }
   std::int64_t count() const { return count_; }
+  std::int64_t not_retryable() const { return not_retryable_; }
   const std::map<std::string, std::int64_t>& by_reason() const { return by_reason_; }
 
  private:
   std::size_t limit_;
   std::int64_t count_ = 0;
+  std::int64_t not_retryable_ = 0;
   std::map<std::string, std::int64_t> by_reason_;
   std::multimap<std::int64_t, DeadLetter> kept_;  // by time
 };
@@ -46,18 +49,26 @@ void print_table(Session& session, const Youngest& letters) {
     terminal.output() << "No dead letters.\n";
     return;
   }
-  TextTable table(
-      {{"ID", TextTable::Align::kRight}, {"AT"}, {"REASON"}, {"REFUSED BY"}, {"FROM"}, {"DETAIL"}});
+  TextTable table({{"ID", TextTable::Align::kRight},
+                   {"AT"},
+                   {"REASON"},
+                   {"REFUSED BY"},
+                   {"RETRY"},
+                   {"FROM"},
+                   {"DETAIL"}});
   const int room = terminal.traits().output_is_terminal ? terminal.traits().width - 100 : 200;
   const auto detail_columns = static_cast<std::size_t>(std::max(30, room));
   for (const auto& [ms, letter] : letters.kept()) {
     table.add({letter.id(), letter.at.to_string(), paint(Style::kYellow, escaped(letter.reason)),
-               escaped(letter.processor),
+               escaped(letter.processor), why_not_retryable(letter) ? "no" : "yes",
                escaped(letter.topic) + "/" + std::to_string(letter.source_partition) + "/" +
                    std::to_string(letter.source_offset),
                shortened(escaped(letter.detail), detail_columns)});
   }
   table.print(terminal.output(), paint);
+  if (letters.not_retryable() > 0) {
+    terminal.output() << "\nWhat cannot be retried says why: voketag dlq show ID\n";
+  }
   terminal.output() << '\n' << with_thousands(letters.count()) << " in all:";
   for (const auto& [reason, count] : letters.by_reason()) {
     terminal.output() << ' ' << escaped(reason) << ' ' << with_thousands(count);

@@ -102,7 +102,7 @@ class Retry {
     const auto record = retry_record(letter, actor_, options_.why, now_);
     if (!record) {
       ++skipped_;
-      session_.warn(record.error().message);
+      session_.warn("not retryable: " + record.error().message);
       return {};
     }
     if (producer_) {
@@ -127,6 +127,7 @@ class Retry {
       return;
     }
     std::ostream& error = session_.terminal().error();
+    if (skipped_ > 0) error << "Not retryable: " << with_thousands(skipped_) << ", see above.\n";
     if (options_.yes) {
       error << "Sent " << with_thousands(sent_) << " again, as " << escaped(actor_) << ".\n";
     } else {
@@ -162,7 +163,10 @@ void add_dlq_retry(CLI::App& parent, Session& session) {
       "With their own key, value and headers, and headers that say who sent them again and why\n"
       "(retry_of, retry_by, retry_reason, retry_at). Without --yes it only says what it would do. "
       "The\n"
-      "dead letter stays where it is: the topic is a record of what happened.");
+      "dead letter stays where it is: the topic is a record of what happened. Passed over, with "
+      "the "
+      "reason\n"
+      "(exit code 1): what a view refused, and what was too large to be kept whole.");
   auto options = std::make_shared<Options>();
   command->add_option("ID", options->ids, "partition/offset, as `voketag dlq list` shows it");
   add_filter_options(*command, options->filter);

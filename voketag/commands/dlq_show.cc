@@ -32,6 +32,7 @@ void print_text(Session& session, const DeadLetter& letter) {
   line("from", "topic " + escaped(letter.topic) + ", partition " +
                    std::to_string(letter.source_partition) + ", offset " +
                    std::to_string(letter.source_offset));
+  if (const auto why_not = why_not_retryable(letter)) line("retry", "no: " + *why_not);
   line("key", letter.key ? escaped(*letter.key) : "(none)");
   for (const auto& [name, value] : letter.headers) {
     line("header", escaped(name) + ": " + escaped(value));

@@ -144,12 +144,10 @@ class Examination {
         ++missing;
         continue;
       }
-      for (const std::string& problem : report.problems) {
+      for (const kafka::TopicProblem& problem : report.problems) {
         sound = false;
-        // Another number of partitions sends keys elsewhere: nothing may run on it.
-        const bool fatal = report.partitions != events::kPartitionCount;
-        findings_.push_back({fatal ? Health::kBad : Health::kWarning, "topic " + report.full_name,
-                             problem, fatal ? "docs/troubleshooting.md, partitions" : ""});
+        findings_.push_back({problem.forbids_work ? Health::kBad : Health::kWarning,
+                             "topic " + report.full_name, problem.text, ""});
       }
     }
     if (missing > 0) {
@@ -180,11 +178,13 @@ class Examination {
   }
 
   void examine_transactions(kafka::KafkaLog& log) {
-    auto producer = log.open_producer("voketag.doctor." + configuration_.instance);
+    auto producer =
+        log.open_producer(configuration_.topic_prefix + "doctor." + configuration_.instance);
     if (!producer) {
       bad("transactions", producer.error().message,
-          "The principal needs Write on transactional ids voketag.*; of few brokers, "
-          "transaction.state.log.replication.factor must not exceed their number");
+          "The principal needs Write on transactional ids " + configuration_.topic_prefix +
+              "*; of few brokers, transaction.state.log.replication.factor must not exceed their "
+              "number");
       return;
     }
     good("transactions", "a transactional producer can be opened");

@@ -23,7 +23,7 @@ void print_json(Session& session, const std::vector<kafka::TopicReport>& reports
         .member("replicas", static_cast<std::int64_t>(report.replicas))
         .name("problems")
         .begin_array();
-    for (const std::string& problem : report.problems) json.value(problem);
+    for (const auto& problem : report.problems) json.value(problem.text);
     json.end_array().end_object();
   }
   session.print(json.end_array().end_object());
@@ -42,7 +42,7 @@ void print_table(Session& session, const std::vector<kafka::TopicReport>& before
     if (!report.exists) {
       state = paint(Style::kGreen, dry_run ? "would be created" : "created");
     } else if (!report.problems.empty()) {
-      state = paint(Style::kYellow, report.problems.front());
+      state = paint(Style::kYellow, report.problems.front().text);
     }
     table.add({report.full_name, count(report.partitions), count(report.replicas), state});
   }
@@ -79,12 +79,13 @@ ExitCode create(Session& session, bool dry_run) {
 void add_topics(CLI::App& parent, Session& session) {
   CLI::App* topics = parent.add_subcommand("topics", "Create Kafka's topics");
   topics->require_subcommand(1);
-  CLI::App* command =
-      topics->add_subcommand("create",
-                             "Create every topic that is missing\n"
-                             "Idempotent. Refuses to go on where a topic has another number of "
-                             "partitions than it must have:\n"
-                             "its keys would lie elsewhere. `voketag run` does the same at start.");
+  CLI::App* command = topics->add_subcommand(
+      "create",
+      "Create every topic that is missing\n"
+      "Idempotent. Refuses to go on where a topic has another number of "
+      "partitions than it must have,\n"
+      "producers' times, or a clean-up that loses records. `voketag run` does "
+      "the same at start.");
   auto dry_run = std::make_shared<bool>(false);
   command->add_flag("--dry-run", *dry_run, "Say what would be done, and do nothing");
   add_json_flag(*command, session);

@@ -16,7 +16,8 @@ using ::testing::Pair;
 
 // A record as it was, made a dead letter and read back.
 DeadLetter round_trip(const std::optional<std::string>& key,
-                      const std::optional<std::string>& value, const events::Headers& headers) {
+                      const std::optional<std::string>& value, const events::Headers& headers,
+                      std::string_view processor = "ingress") {
   events::RecordView record;
   record.topic = "batch-requested";
   record.partition = 5;
@@ -26,7 +27,7 @@ DeadLetter round_trip(const std::optional<std::string>& key,
   if (value) record.value = *value;
   for (const auto& [name, text] : headers) record.headers.emplace_back(name, text);
   const events::OutputRecord letter =
-      runtime::make_dead_letter(record, "ingress", "malformed", "not JSON");
+      runtime::make_dead_letter(record, processor, "malformed", "not JSON");
   events::RecordView view;
   view.topic = letter.topic;
   view.partition = 5;
@@ -82,6 +83,18 @@ TEST(DeadLetterTest, WhatWasCutIsNotSentAgain) {
       round_trip("k", std::string(static_cast<std::size_t>(9) << 20U, 'x'), {});
   EXPECT_TRUE(letter.cut);
   EXPECT_THAT(retry_record(letter, "a", "b", {}).error().message, HasSubstr("too large"));
+}
+
+// Sent again, its record would reach every consumer of the topic a second time.
+TEST(DeadLetterTest, WhatAViewRefusedIsNotSentAgain) {
+  const DeadLetter letter = round_trip("k", "v", {}, "projector-products");
+  const auto record = retry_record(letter, "a", "b", {});
+  ASSERT_FALSE(record);
+  EXPECT_EQ(record.error().code, events::Errc::kInvalid);
+  EXPECT_THAT(record.error().message, HasSubstr("refused by the view products alone"));
+  EXPECT_THAT(record.error().message, HasSubstr("drop the schema voketag"));
+  EXPECT_EQ(why_not_retryable(letter), record.error().message);
+  EXPECT_FALSE(why_not_retryable(round_trip("k", "v", {}, "tokens")));
 }
 
 TEST(DeadLetterFilterTest, AllOfItMustMatch) {
