@@ -24,6 +24,7 @@ struct Column {
   std::string_view enum_type = {};  // the PostgreSQL type, for kEnum
   bool greatest = false;  // where rows are merged: the greater value wins, as for every enum; for
                           // what only grows (a count of retries, the time of the last change)
+  std::string_view decided_by = {};  // where rows are merged: the column that this one goes with
 };
 
 // How rows that a projection writes meet rows that are there.
@@ -31,8 +32,10 @@ enum class Merge {
   kInsert,  // each row is new; its key comes from one event only
   kUpsert,  // rows of one key are merged column by column: the first value that is not null stays; the
             // greater value wins for an enum (its type declares the order of a life cycle) and for a
-            // column that says `greatest`. Events of several topics may so arrive in any order and
-            // give the same row.
+            // column that says `greatest`. Columns that are `decided_by` another, which must be of
+            // the latter kind, are first merged as one: the row with the greater deciding value
+            // (null is the least) gives them all, its nulls too; between equals, each follows its
+            // own rule. Events of several topics may so arrive in any order and give the same row.
 };
 
 struct View {
