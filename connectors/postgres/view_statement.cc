@@ -104,10 +104,10 @@ const Column* decider_of(const View& view, const Column& column) {
 // The value that a column has after the merge.
 std::string merged_value(const Column& column, const Column* decider) {
   const std::string name(column.name);
-  const std::string own_rule =
-      grows(column) ? "GREATEST(" + comparable("existing", column) + ", " +
-                          comparable("excluded", column) + ")"
-                    : "COALESCE(existing." + name + ", excluded." + name + ")";
+  const std::string own_rule = grows(column)
+                                   ? "GREATEST(" + comparable("existing", column) + ", " +
+                                         comparable("excluded", column) + ")"
+                                   : "COALESCE(existing." + name + ", excluded." + name + ")";
   if (decider == nullptr) return own_rule;
   const std::string decided(decider->name);
   return "CASE WHEN " + arrives_later(*decider) + " THEN excluded." + name + " WHEN excluded." +

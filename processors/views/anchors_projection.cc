@@ -23,29 +23,30 @@ constexpr Column anchored(std::string_view name, ColumnType type) {
   return {name, type, {}, false, "revision"};
 }
 
-constexpr std::array kAnchorColumns{Column{"anchor_id", ColumnType::kUuid},
-                                    Column{"batch_id", ColumnType::kUuid},
-                                    anchored("merkle_root", ColumnType::kHash),
-                                    anchored("product_count", ColumnType::kInt64),
-                                    Column{"status", ColumnType::kEnum, "anchor_status"},
-                                    anchored("transaction_id", ColumnType::kText),
-                                    anchored("leaf_index", ColumnType::kInt64),
-                                    anchored("block_number", ColumnType::kInt64),
-                                    anchored("gas_used", ColumnType::kInt64),
-                                    anchored("gas_price_gwei", ColumnType::kNumeric),
-                                    anchored("network", ColumnType::kText),
-                                    Column{"error", ColumnType::kText, {}, false, "status"},
-                                    Column{"retry_count", ColumnType::kInt64, {}, kGreatest},
-                                    Column{"created_at", ColumnType::kTimestamp},
-                                    Column{"updated_at", ColumnType::kTimestamp, {}, kGreatest},
-                                    anchored("anchored_at", ColumnType::kTimestamp),
-                                    anchored("chain_id", ColumnType::kInt64),
-                                    anchored("block_hash", ColumnType::kText),
-                                    Column{"revision", ColumnType::kInt64, {}, kGreatest},
-                                    Column{"next_retry_at", ColumnType::kTimestamp, {}, kGreatest, "status"},
-                                    anchored("aggregate_root", ColumnType::kHash),
-                                    anchored("tree_size", ColumnType::kInt64),
-                                    anchored("aggregate_path", ColumnType::kText)};
+constexpr std::array kAnchorColumns{
+    Column{"anchor_id", ColumnType::kUuid},
+    Column{"batch_id", ColumnType::kUuid},
+    anchored("merkle_root", ColumnType::kHash),
+    anchored("product_count", ColumnType::kInt64),
+    Column{"status", ColumnType::kEnum, "anchor_status"},
+    anchored("transaction_id", ColumnType::kText),
+    anchored("leaf_index", ColumnType::kInt64),
+    anchored("block_number", ColumnType::kInt64),
+    anchored("gas_used", ColumnType::kInt64),
+    anchored("gas_price_gwei", ColumnType::kNumeric),
+    anchored("network", ColumnType::kText),
+    Column{"error", ColumnType::kText, {}, false, "status"},
+    Column{"retry_count", ColumnType::kInt64, {}, kGreatest},
+    Column{"created_at", ColumnType::kTimestamp},
+    Column{"updated_at", ColumnType::kTimestamp, {}, kGreatest},
+    anchored("anchored_at", ColumnType::kTimestamp),
+    anchored("chain_id", ColumnType::kInt64),
+    anchored("block_hash", ColumnType::kText),
+    Column{"revision", ColumnType::kInt64, {}, kGreatest},
+    Column{"next_retry_at", ColumnType::kTimestamp, {}, kGreatest, "status"},
+    anchored("aggregate_root", ColumnType::kHash),
+    anchored("tree_size", ColumnType::kInt64),
+    anchored("aggregate_path", ColumnType::kText)};
 constexpr View kAnchors{"anchors", kAnchorColumns, 1, Merge::kUpsert};
 
 constexpr std::array kTransactionColumns{

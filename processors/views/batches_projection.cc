@@ -19,27 +19,28 @@ using events::BatchFailed;
 using events::MerkleRootComputed;
 using events::TokenChunkRequested;
 
-constexpr std::array kColumns{Column{"batch_id", ColumnType::kUuid},
-                              Column{"tenant", ColumnType::kText},
-                              Column{"status", ColumnType::kEnum, "batch_status", false, "progress"},
-                              Column{"product_count", ColumnType::kInt64},
-                              Column{"merkle_root", ColumnType::kHash},
-                              Column{"transaction_id", ColumnType::kText},
-                              Column{"job_id", ColumnType::kUuid},
-                              Column{"error", ColumnType::kText, {}, false, "progress"},
-                              Column{"requested_at", ColumnType::kTimestamp},
-                              Column{"completed_at", ColumnType::kTimestamp},
-                              Column{"network", ColumnType::kText},
-                              Column{"first_serial", ColumnType::kInt64},
-                              Column{"sku", ColumnType::kText},
-                              Column{"gtin", ColumnType::kText},
-                              Column{"lot", ColumnType::kText},
-                              Column{"name", ColumnType::kText},
-                              Column{"metadata", ColumnType::kText},
-                              Column{"callback_url", ColumnType::kText},
-                              Column{"key_id", ColumnType::kInt64},
-                              Column{"chunk_size", ColumnType::kInt64},
-                              Column{"progress", ColumnType::kInt64, {}, true}};
+constexpr std::array kColumns{
+    Column{"batch_id", ColumnType::kUuid},
+    Column{"tenant", ColumnType::kText},
+    Column{"status", ColumnType::kEnum, "batch_status", false, "progress"},
+    Column{"product_count", ColumnType::kInt64},
+    Column{"merkle_root", ColumnType::kHash},
+    Column{"transaction_id", ColumnType::kText},
+    Column{"job_id", ColumnType::kUuid},
+    Column{"error", ColumnType::kText, {}, false, "progress"},
+    Column{"requested_at", ColumnType::kTimestamp},
+    Column{"completed_at", ColumnType::kTimestamp},
+    Column{"network", ColumnType::kText},
+    Column{"first_serial", ColumnType::kInt64},
+    Column{"sku", ColumnType::kText},
+    Column{"gtin", ColumnType::kText},
+    Column{"lot", ColumnType::kText},
+    Column{"name", ColumnType::kText},
+    Column{"metadata", ColumnType::kText},
+    Column{"callback_url", ColumnType::kText},
+    Column{"key_id", ColumnType::kInt64},
+    Column{"chunk_size", ColumnType::kInt64},
+    Column{"progress", ColumnType::kInt64, {}, true}};
 constexpr View kBatches{"batches", kColumns, 1, Merge::kUpsert};
 constexpr std::array kViews{&kBatches};
 

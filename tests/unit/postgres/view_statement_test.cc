@@ -148,12 +148,13 @@ RC_GTEST_PROP(ViewArraysTest, MergeToTheSameRowsInAnyOrder, ()) {
   RC_ASSERT(decode(ViewArrays(kLives, kEnums, shuffled)) == expected);
 }
 
-// ---- columns that another decides ----------------------------------------------------------------
+// ---- columns that another decides
+// ----------------------------------------------------------------
 
-constexpr std::array kDecidedColumns{
-    Column{"id", ColumnType::kInt64}, Column{"name", ColumnType::kText, {}, false, "changed"},
-    Column{"status", ColumnType::kEnum, "life", false, "changed"},
-    Column{"changed", ColumnType::kInt64, {}, true}};
+constexpr std::array kDecidedColumns{Column{"id", ColumnType::kInt64},
+                                     Column{"name", ColumnType::kText, {}, false, "changed"},
+                                     Column{"status", ColumnType::kEnum, "life", false, "changed"},
+                                     Column{"changed", ColumnType::kInt64, {}, true}};
 constexpr View kDecided{"lives", kDecidedColumns, 1, Merge::kUpsert};
 
 TEST(ViewArraysTest, TheRowThatIsLaterGivesAllThatItDecides) {
@@ -164,19 +165,19 @@ TEST(ViewArraysTest, TheRowThatIsLaterGivesAllThatItDecides) {
                                              {2, "some", std::nullopt, 0},
                                              {3, std::nullopt, "young", 4},
                                              {3, "joined", "old", 4}});
-  const std::vector<Life> merged{{1, std::nullopt, "young", 7},
-                                 {2, "some", std::nullopt, 0},
-                                 {3, "joined", "old", 4}};
+  const std::vector<Life> merged{
+      {1, std::nullopt, "young", 7}, {2, "some", std::nullopt, 0}, {3, "joined", "old", 4}};
   EXPECT_EQ(decode(ViewArrays(kDecided, kEnums, rows)), merged);
 }
 
 TEST(ViewStatementTest, ADecidedColumnFollowsTheLaterRow) {
   const std::string sql = insert_sql(kDecided);
-  EXPECT_NE(sql.find("name = CASE WHEN (excluded.changed > existing.changed OR (existing.changed IS "
-                     "NULL AND excluded.changed IS NOT NULL)) THEN excluded.name WHEN "
-                     "excluded.changed IS NOT DISTINCT FROM existing.changed THEN "
-                     "COALESCE(existing.name, excluded.name) ELSE existing.name END"),
-            std::string::npos)
+  EXPECT_NE(
+      sql.find("name = CASE WHEN (excluded.changed > existing.changed OR (existing.changed IS "
+               "NULL AND excluded.changed IS NOT NULL)) THEN excluded.name WHEN "
+               "excluded.changed IS NOT DISTINCT FROM existing.changed THEN "
+               "COALESCE(existing.name, excluded.name) ELSE existing.name END"),
+      std::string::npos)
       << sql;
 }
 
