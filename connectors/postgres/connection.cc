@@ -18,11 +18,6 @@ constexpr std::size_t kCopyPieceBytes = 64U << 10;
 // The server ends a statement at its own limit; only when it fails to, we cut the connection.
 constexpr int kAnswerGraceMs = 5'000;
 
-std::int64_t steady_now_ms() {
-  using namespace std::chrono;
-  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
-}
-
 std::string one_line(const char* text) {
   std::string line = text != nullptr ? text : "";
   while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
@@ -118,6 +113,11 @@ FlatStatement flatten(std::span<const Parameter> parameters, bool binary) {
 }
 
 }  // namespace
+
+std::int64_t steady_now_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+}
 
 // ---- rows -----------------------------------------------------------------------------------
 
@@ -251,8 +251,13 @@ Outcome<void> Connection::wait(bool for_write, std::int64_t deadline_ms) {
   }
 }
 
+std::int64_t Connection::answer_deadline_ms() const {
+  const std::int64_t own = steady_now_ms() + answer_timeout_ms_;
+  return give_up_at_ms_ ? std::min(own, *give_up_at_ms_) : own;
+}
+
 Outcome<void> Connection::await_flushed() {
-  const std::int64_t deadline_ms = steady_now_ms() + answer_timeout_ms_;
+  const std::int64_t deadline_ms = answer_deadline_ms();
   while (true) {
     const int state = PQflush(connection_.get());
     if (state == 0) return {};
@@ -265,7 +270,7 @@ Outcome<void> Connection::await_flushed() {
 }
 
 Outcome<void> Connection::await_answer() {
-  const std::int64_t deadline_ms = steady_now_ms() + answer_timeout_ms_;
+  const std::int64_t deadline_ms = answer_deadline_ms();
   while (true) {
     const int flushed = PQflush(connection_.get());
     if (flushed < 0) return tl::unexpected(connection_failure());

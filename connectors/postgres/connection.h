@@ -67,6 +67,10 @@ class Connection {
   Connection& operator=(Connection&&) noexcept;
   ~Connection();
 
+  // From now on every call gives up at this time at the latest, in milliseconds of the steady
+  // clock, whatever the statement's own limit; none: that limit alone.
+  void give_up_at(std::optional<std::int64_t> deadline_ms) { give_up_at_ms_ = deadline_ms; }
+
   bool alive() const;
   // Whether a transaction is open, in order or failed.
   bool in_transaction() const;
@@ -110,6 +114,7 @@ class Connection {
   Outcome<void> configure(const ConnectionOptions& options);
   Outcome<void> await_flushed();
   Outcome<void> await_answer();
+  std::int64_t answer_deadline_ms() const;
   Outcome<void> wait(bool for_write, std::int64_t deadline_ms);
   Outcome<Rows> last_result();
   Outcome<void> send(const Statement& statement);
@@ -117,6 +122,10 @@ class Connection {
 
   std::unique_ptr<pg_conn, Close> connection_;
   int answer_timeout_ms_ = 0;
+  std::optional<std::int64_t> give_up_at_ms_;
 };
+
+// The steady clock that give_up_at() means.
+std::int64_t steady_now_ms();
 
 }  // namespace voketag::postgres

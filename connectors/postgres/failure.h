@@ -10,8 +10,8 @@ namespace voketag::postgres {
 
 // What may be done about a failure of the database.
 enum class FailureKind {
-  kRetry,    // the same transaction may succeed when run again: deadlock, serialization, timeout
-             // while waiting for a lock
+  kRetry,    // the same transaction may succeed when run again, as often as the caller's deadline
+             // allows: deadlock, serialization, timeout while waiting for a lock or of a statement
   kRefused,  // the database will never take this row: wrong encoding, out of range, a constraint
   kFenced,   // another owner has moved the position that this one meant to move
   kUnavailable,  // the connection is gone or the server cannot work now; whether an open COMMIT

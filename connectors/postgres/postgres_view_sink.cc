@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include "connectors/postgres/row_text.h"
+
 namespace voketag::postgres {
 namespace {
 
@@ -104,6 +106,7 @@ Outcome<void> PostgresViewSink::connect() {
   if (!opened) return tl::unexpected(std::move(opened.error()));
   ++counts_.connects;
   connection_.emplace(std::move(*opened));
+  connection_->give_up_at(deadline_ms_);
   auto prepared = prepare_statements();
   if (!prepared) connection_.reset();
   return prepared;
@@ -121,6 +124,16 @@ Outcome<void> PostgresViewSink::prepare_statements() {
                               "SELECT voketag.advance_positions($1, $2, $3, $4, $5, $6)");
 }
 
+// A call begins: all that it does together ends by its deadline.
+void PostgresViewSink::set_deadline() {
+  deadline_ms_ = steady_now_ms() + options_.commit_timeout_ms;
+  if (connection_) connection_->give_up_at(deadline_ms_);
+}
+
+bool PostgresViewSink::is_late() const {
+  return steady_now_ms() >= deadline_ms_;
+}
+
 Outcome<void> PostgresViewSink::connect_patiently() {
   const auto deadline =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(options_.unavailable_timeout_ms);
@@ -136,6 +149,7 @@ Outcome<void> PostgresViewSink::connect_patiently() {
 
 events::Result<std::vector<std::int64_t>> PostgresViewSink::positions(
     std::span<const TopicPartition> partitions) {
+  set_deadline();
   assert(!open_.begun && "positions are read between transactions");
   const auto connected = connect_patiently();
   if (!connected) return tl::unexpected(to_error(connected.error()));
@@ -179,6 +193,7 @@ void PostgresViewSink::begin_record(const TopicPartition& partition, std::int64_
 }
 
 void PostgresViewSink::abandon() {
+  set_deadline();
   roll_back();
   forget();
 }
@@ -225,6 +240,7 @@ void PostgresViewSink::stream() {
 }
 
 Outcome<void> PostgresViewSink::begin_stream(const ViewRows& rows) {
+  set_deadline();
   auto begun = connection_->begin_copy(std::string(kBegin) + "; " + copy_sql(*rows.view));
   if (!begun) return begun;
   ++counts_.copies;
@@ -236,6 +252,7 @@ Outcome<void> PostgresViewSink::begin_stream(const ViewRows& rows) {
 // ---- commit ---------------------------------------------------------------------------------
 
 events::Status PostgresViewSink::commit(std::span<const Advance> advances, RejectHandler& rejects) {
+  set_deadline();
   gatherer_.end_record();
   for (const InvalidRecord& invalid : gatherer_.invalid()) reject(invalid.record, invalid.detail);
   if (!rejected_.empty()) take_care();
@@ -278,7 +295,8 @@ Outcome<void> PostgresViewSink::run_transaction(std::span<const Advance> advance
       take_care();
       continue;
     }
-    if (failure.kind != FailureKind::kRetry || attempt >= options_.attempts_max) return done;
+    if (failure.kind != FailureKind::kRetry) return done;
+    if (attempt >= options_.attempts_max || is_late()) return done;
     spdlog::info("projection {}: the transaction is run again: {}", options_.projection,
                  failure.message);
     ++counts_.retries;
@@ -364,7 +382,10 @@ Outcome<void> PostgresViewSink::finish(std::span<const Advance> advances,
 Outcome<void> PostgresViewSink::report(RejectHandler& rejects) {
   if (reported_ == rejected_.size()) return {};
   const auto fresh = std::span<const Rejected>(rejected_).subspan(reported_);
+  const std::int64_t begun_ms = steady_now_ms();
   auto handled = rejects.on_rejected(fresh);
+  deadline_ms_ += steady_now_ms() - begun_ms;
+  connection_->give_up_at(deadline_ms_);
   if (!handled) {
     reject_error_ = std::move(handled.error());
     return fail(FailureKind::kFatal, "the rejected records could not be reported");
@@ -389,17 +410,19 @@ Outcome<void> PostgresViewSink::write_carefully(std::span<const Advance> advance
                                                 RejectHandler& rejects) {
   auto begun = begin_with_positions(advances);
   if (!begun) return begun;
+  row_tries_ = 0;
   std::vector<Range> ranges;
   if (gatherer_.record_count() > 0) ranges.push_back({0, gatherer_.record_count()});
   while (!ranges.empty()) {
     const Range range = ranges.back();
     ranges.pop_back();
     std::string refusal;
-    const auto written = try_range(range, refusal);
+    const auto written = try_write([&] { return write_range(range); }, refusal);
     if (!written) return tl::unexpected(written.error());
     if (*written) continue;
     if (range.last - range.first == 1) {
-      reject(range.first, std::move(refusal));
+      auto rest = write_good_rows(range.first);
+      if (!rest) return rest;
       continue;
     }
     const std::uint32_t middle = range.first + (range.last - range.first) / 2;
@@ -418,10 +441,62 @@ Outcome<void> PostgresViewSink::begin_with_positions(std::span<const Advance> ad
   return connection_->pipeline(statements);
 }
 
-Outcome<bool> PostgresViewSink::try_range(Range range, std::string& refusal) {
+// Lands the rows of a refused record that the database takes, and rejects it for the others.
+Outcome<void> PostgresViewSink::write_good_rows(std::uint32_t record) {
+  RefusedRows refused;
+  for (const auto& rows : gatherer_.views()) {
+    const auto all = split_rows(*rows->view, rows->between(record, record + 1));
+    refused.total += all.size();
+    auto written = write_good_rows(*rows, all, refused);
+    if (!written) return written;
+  }
+  if (refused.refused == 0) return {};  // the refusal was of a passing kind
+  std::string detail = refused.refusal + ". Refused: " + refused.keys;
+  if (refused.refused > refused.named) {
+    detail += " and " + std::to_string(refused.refused - refused.named) + " more";
+  }
+  detail += "; " + std::to_string(refused.refused) + " of the record's " +
+            std::to_string(refused.total) + " rows";
+  if (refused.refused < refused.total) detail += ", the others are in the view";
+  reject(record, std::move(detail));
+  return {};
+}
+
+Outcome<void> PostgresViewSink::write_good_rows(const ViewRows& rows,
+                                                std::span<const std::string_view> all,
+                                                RefusedRows& refused) {
+  std::vector<std::span<const std::string_view>> parts;
+  if (!all.empty()) parts.push_back(all);
+  while (!parts.empty()) {
+    const auto part = parts.back();
+    parts.pop_back();
+    const char* const begin = part.front().data();
+    const char* const end = part.back().data() + part.back().size();
+    const std::string_view bytes(begin, static_cast<std::size_t>(end - begin));
+    ++row_tries_;
+    std::string refusal;
+    const auto written = try_write([&] { return write_rows(rows, bytes); }, refusal);
+    if (!written) return tl::unexpected(written.error());
+    if (*written) continue;
+    if (part.size() > 1 && row_tries_ < kRowTriesMax) {
+      parts.push_back(part.subspan(part.size() / 2));
+      parts.push_back(part.first(part.size() / 2));
+      continue;
+    }
+    if (refused.refused == 0) refused.refusal = refusal;
+    refused.refused += part.size();
+    for (const auto row : part.first(std::min(part.size(), kRowsNamedMax - refused.named))) {
+      refused.keys += (refused.named++ == 0 ? "" : ", ") + key_text(*rows.view, row);
+    }
+  }
+  return {};
+}
+
+Outcome<bool> PostgresViewSink::try_write(const std::function<Outcome<void>()>& write,
+                                          std::string& refusal) {
   auto step = connection_->execute("SAVEPOINT range");
   if (!step) return tl::unexpected(step.error());
-  const auto written = write_range(range);
+  const auto written = write();
   if (written) {
     step = connection_->execute("RELEASE range");
     if (!step) return tl::unexpected(step.error());
@@ -438,18 +513,20 @@ Outcome<void> PostgresViewSink::write_range(Range range) {
   for (const auto& rows : gatherer_.views()) {
     const std::string_view bytes = rows->between(range.first, range.last);
     if (bytes.empty()) continue;
-    if (rows->view->merge == Merge::kInsert && bytes.size() >= options_.stream_bytes_min) {
-      auto copied = copy_rows(*rows, bytes);
-      if (!copied) return copied;
-      continue;
-    }
-    const ViewArrays arrays(*rows->view, enums_, bytes);
-    const std::string name = insert_name(*rows->view);
-    const Statement statement{name, {}, arrays.parameters(), true};
-    auto inserted = connection_->pipeline({&statement, 1});
-    if (!inserted) return inserted;
+    auto written = write_rows(*rows, bytes);
+    if (!written) return written;
   }
   return {};
+}
+
+Outcome<void> PostgresViewSink::write_rows(const ViewRows& rows, std::string_view bytes) {
+  if (rows.view->merge == Merge::kInsert && bytes.size() >= options_.stream_bytes_min) {
+    return copy_rows(rows, bytes);
+  }
+  const ViewArrays arrays(*rows.view, enums_, bytes);
+  const std::string name = insert_name(*rows.view);
+  const Statement statement{name, {}, arrays.parameters(), true};
+  return connection_->pipeline({&statement, 1});
 }
 
 // ---- stalled writers ------------------------------------------------------------------------

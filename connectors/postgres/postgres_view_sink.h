@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,8 +26,12 @@ struct PostgresViewSinkOptions {
   // From so many gathered bytes of an insert view on, rows go to the database by COPY while more
   // are gathered; below, one INSERT at the end costs less (docs/decisions/0007-view-writes.md).
   std::size_t stream_bytes_min = 64U << 10;
-  // Deadlocks, serialization failures and lock timeouts: the transaction is run so often.
+  // Deadlocks, serialization failures and lock timeouts: the transaction is run so often, within
+  // commit_timeout_ms.
   int attempts_max = 5;
+  // One positions() or commit() takes no longer over all its attempts, the reject handler's time
+  // aside. Half of max.poll.interval (60 s): a projector that waits longer loses its partitions.
+  int commit_timeout_ms = 30'000;
 };
 
 // What a sink has done since it was made.
@@ -50,16 +55,22 @@ struct PostgresViewSinkCounts {
 //
 // A refused row (SQLSTATE classes 22, 23, 54000) fails the transaction as it stands. It is rolled
 // back and run again with savepoints: all records; if they are refused, each half by itself; and so
-// on down to the records at fault. That costs at most two statements per record and view, and
-// for one bad record among n about 2 log2 n. The refused go to the reject handler before COMMIT.
-// This time the positions are moved first: to a writer that has been taken over, rows that are
-// there already look like refused ones.
+// on down to the records at fault, and within these in the same way to the rows at fault: all
+// others land. That costs at most two statements per record and view, and for one bad row among n
+// about 2 log2 n; after kRowTriesMax of them in one transaction, rows that are refused together are
+// left out together. A record of which any row was refused goes to the reject handler before
+// COMMIT, with the keys of the first kRowsNamedMax such rows and their number. This time the
+// positions are moved first: to a writer that has been taken over, rows that are there already look
+// like refused ones.
 //
 // A writer that was stopped in the middle of a COPY may hold rows that its successor must wait for,
 // and no time limit of the server applies to a COPY that waits for its client. So after a lock
 // timeout the connections of this projection that are stalled like that are ended.
 class PostgresViewSink final : public runtime::ViewSink {
  public:
+  static constexpr int kRowTriesMax = 4'096;
+  static constexpr std::size_t kRowsNamedMax = 10;
+
   PostgresViewSink(PostgresViewSinkOptions options, std::span<const processors::View* const> views);
   ~PostgresViewSink() override;
 
@@ -86,6 +97,14 @@ class PostgresViewSink final : public runtime::ViewSink {
     std::uint32_t first = 0;
     std::uint32_t last = 0;
   };
+  // The rows of one record that were refused.
+  struct RefusedRows {
+    std::size_t total = 0;
+    std::size_t refused = 0;
+    std::string keys;     // of the first
+    std::string refusal;  // of the first
+    std::size_t named = 0;
+  };
   // The transaction as the server knows it.
   struct Open {
     bool begun = false;
@@ -97,6 +116,8 @@ class PostgresViewSink final : public runtime::ViewSink {
   std::string application_name() const;
   Outcome<void> connect();
   Outcome<void> connect_patiently();
+  void set_deadline();
+  bool is_late() const;
   Outcome<void> prepare_statements();
 
   void stream();
@@ -107,7 +128,12 @@ class PostgresViewSink final : public runtime::ViewSink {
   Outcome<void> write_all(std::span<const Advance> advances);
   Outcome<void> write_carefully(std::span<const Advance> advances, RejectHandler& rejects);
   Outcome<void> write_range(Range range);
-  Outcome<bool> try_range(Range range, std::string& refusal);
+  Outcome<void> write_rows(const ViewRows& rows, std::string_view bytes);
+  Outcome<void> write_good_rows(std::uint32_t record);
+  Outcome<void> write_good_rows(const ViewRows& rows, std::span<const std::string_view> all,
+                                RefusedRows& refused);
+  // Writes under a savepoint; false: refused, and nothing of it was written.
+  Outcome<bool> try_write(const std::function<Outcome<void>()>& write, std::string& refusal);
   Outcome<void> copy_rows(const ViewRows& rows, std::string_view bytes);
   Outcome<void> finish_stream();
   Outcome<void> finish(std::span<const Advance> advances, std::span<const ViewRows* const> inserts);
@@ -129,6 +155,8 @@ class PostgresViewSink final : public runtime::ViewSink {
   EnumTypes enums_;
   Open open_;
   bool careful_ = false;  // this transaction has been refused once
+  int row_tries_ = 0;
+  std::int64_t deadline_ms_ = 0;  // of the call under way, by the steady clock
   std::vector<Rejected> rejected_;
   std::optional<events::Error> reject_error_;  // what the reject handler said
   std::size_t reported_ = 0;                   // of rejected_

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "connectors/postgres/numeric.h"
@@ -80,6 +81,53 @@ std::string column_names(std::span<const Column> columns) {
   return names;
 }
 
+// Whether the arriving row's deciding value is the greater; none is the least.
+std::string arrives_later(const Column& decider) {
+  const std::string name(decider.name);
+  return "(" + comparable("excluded", decider) + " > " + comparable("existing", decider) +
+         " OR (existing." + name + " IS NULL AND excluded." + name + " IS NOT NULL))";
+}
+
+// The column that decides for this one; null: it goes by its own rule alone.
+const Column* decider_of(const View& view, const Column& column) {
+  if (column.decided_by.empty()) return nullptr;
+  const auto found =
+      std::find_if(view.columns.begin(), view.columns.end(),
+                   [&](const Column& other) { return other.name == column.decided_by; });
+  if (found == view.columns.end() || !grows(*found) || !found->decided_by.empty()) {
+    throw std::logic_error("view " + std::string(view.name) + ": " + std::string(column.name) +
+                           " needs a column that only grows to be decided by");
+  }
+  return &*found;
+}
+
+// The value that a column has after the merge.
+std::string merged_value(const Column& column, const Column* decider) {
+  const std::string name(column.name);
+  const std::string own_rule = grows(column)
+                                   ? "GREATEST(" + comparable("existing", column) + ", " +
+                                         comparable("excluded", column) + ")"
+                                   : "COALESCE(existing." + name + ", excluded." + name + ")";
+  if (decider == nullptr) return own_rule;
+  const std::string decided(decider->name);
+  return "CASE WHEN " + arrives_later(*decider) + " THEN excluded." + name + " WHEN excluded." +
+         decided + " IS NOT DISTINCT FROM existing." + decided + " THEN " + own_rule +
+         " ELSE existing." + name + " END";
+}
+
+// Whether the merge changes the column, beside what its decider changes.
+std::string change_of(const Column& column, const Column* decider) {
+  const std::string name(column.name);
+  std::string change = "(existing." + name + " IS NULL AND excluded." + name + " IS NOT NULL)";
+  if (grows(column)) {
+    change += " OR " + comparable("excluded", column) + " > " + comparable("existing", column);
+  }
+  if (decider == nullptr) return change;
+  const std::string decided(decider->name);
+  return "(excluded." + decided + " IS NOT DISTINCT FROM existing." + decided + " AND (" + change +
+         "))";
+}
+
 std::string merge_clause(const View& view) {
   const auto merged = view.columns.subspan(view.key_columns);
   std::string clause =
@@ -88,18 +136,11 @@ std::string merge_clause(const View& view) {
   std::string assignments;
   std::string changes;
   for (const Column& column : merged) {
-    const std::string name(column.name);
-    const std::string existing = comparable("existing", column);
-    const std::string arriving = comparable("excluded", column);
+    const Column* const decider = decider_of(view, column);
     if (!assignments.empty()) assignments += ", ";
     if (!changes.empty()) changes += " OR ";
-    changes += "(existing." + name + " IS NULL AND excluded." + name + " IS NOT NULL)";
-    if (grows(column)) {
-      assignments += name + " = GREATEST(" + existing + ", " + arriving + ")";
-      changes += " OR " + arriving + " > " + existing;
-    } else {
-      assignments += name + " = COALESCE(existing." + name + ", excluded." + name + ")";
-    }
+    assignments += std::string(column.name) + " = " + merged_value(column, decider);
+    changes += change_of(column, decider);
   }
   return clause + "UPDATE SET " + assignments + " WHERE " + changes;
 }
@@ -200,6 +241,7 @@ std::string_view ViewArrays::key(const Value* row) const {
 }
 
 void ViewArrays::merge_by_key() {
+  for (const Column& column : view_.columns) deciders_.push_back(decider_of(view_, column));
   std::unordered_map<std::string_view, Value*> by_key;
   by_key.reserve(order_.size());
   std::vector<const Value*> merged;
@@ -219,13 +261,32 @@ void ViewArrays::merge_by_key() {
 }
 
 void ViewArrays::merge(Value* into, const Value* from) const {
-  for (std::size_t index = view_.key_columns; index < view_.columns.size(); ++index) {
-    if (from[index].length < 0) continue;
-    const Column& column = view_.columns[index];
-    const bool replace =
-        into[index].length < 0 || (grows(column) && compare(column, from[index], into[index]) > 0);
-    if (replace) into[index] = from[index];
+  // The deciding columns last: until then they tell which row is the later.
+  for (const bool decided : {true, false}) {
+    for (std::size_t index = view_.key_columns; index < view_.columns.size(); ++index) {
+      if (decided == (deciders_[index] != nullptr)) merge_column(index, into, from);
+    }
   }
+}
+
+void ViewArrays::merge_column(std::size_t index, Value* into, const Value* from) const {
+  const Column& column = view_.columns[index];
+  if (const Column* const decider = deciders_[index]) {
+    const auto decided_by = static_cast<std::size_t>(decider - view_.columns.data());
+    const int order = compare_or_null(*decider, from[decided_by], into[decided_by]);
+    if (order > 0) into[index] = from[index];
+    if (order != 0) return;
+  }
+  const int order = compare_or_null(column, from[index], into[index]);
+  if (into[index].length < 0 || (grows(column) && order > 0)) into[index] = from[index];
+}
+
+// Null is less than any value.
+int ViewArrays::compare_or_null(const Column& column, const Value& left, const Value& right) const {
+  if (left.length < 0 || right.length < 0) {
+    return static_cast<int>(left.length >= 0) - static_cast<int>(right.length >= 0);
+  }
+  return compare(column, left, right);
 }
 
 // A label that the type does not have ranks above all: so it reaches the database, which refuses

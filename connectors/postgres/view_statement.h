@@ -55,6 +55,9 @@ class ViewArrays {
   void parse(std::string_view rows);
   void merge_by_key();
   void merge(Value* into, const Value* from) const;
+  void merge_column(std::size_t index, Value* into, const Value* from) const;
+  int compare_or_null(const processors::Column& column, const Value& left,
+                      const Value& right) const;
   int compare(const processors::Column& column, const Value& left, const Value& right) const;
   int rank(const processors::Column& column, std::string_view label) const;
   std::string_view key(const Value* row) const;
@@ -64,6 +67,7 @@ class ViewArrays {
   const EnumTypes& enums_;
   std::vector<Value> values_;  // row by row
   std::vector<const Value*> order_;
+  std::vector<const processors::Column*> deciders_;  // by column; null: none
   std::size_t row_count_ = 0;
   std::vector<ByteBuffer> arrays_;
 };

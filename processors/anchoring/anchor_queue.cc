@@ -1,8 +1,8 @@
 #include "processors/anchoring/anchor_queue.h"
 
 #include <algorithm>
-#include <cassert>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 namespace voketag::processors {
@@ -25,7 +25,10 @@ bool AnchorQueue::push(const events::AnchorQueued& root) {
   const auto batch_key = root.batch_id.to_string();
   const auto known = places_.get(batch_key);
   const bool same_root = known && known->merkle_root == root.merkle_root;
-  if (same_root && known->status != kFailed) return false;
+  if (same_root && known->status != kFailed) {
+    if (known->status == kWaiting) note_attempt(*known, root);
+    return false;
+  }
 
   QueuePlace place;
   place.status = kWaiting;
@@ -37,12 +40,26 @@ bool AnchorQueue::push(const events::AnchorQueued& root) {
   return true;
 }
 
+// A root that waits and is asked for again goes by the later attempt: what becomes of it answers
+// that one.
+void AnchorQueue::note_attempt(const QueuePlace& place, const events::AnchorQueued& root) {
+  const auto key = slot_key(place.slot.value());
+  auto waiting = slots_.get(key);
+  if (!waiting || waiting->root.attempt >= root.attempt) return;
+  waiting->root = root;
+  slots_.put(key, *waiting);
+}
+
 std::vector<WaitingRoot> AnchorQueue::take(std::size_t roots_max) {
   std::vector<WaitingRoot> roots;
   for (; roots.size() < roots_max && !empty(); ++lane_.first_slot) {
     const auto key = slot_key(lane_.first_slot);
     auto root = slots_.get(key);
-    assert(root);
+    if (!root) {
+      throw std::logic_error("slot " + key +
+                             " of the anchor queue is empty, although its lane counts it among "
+                             "those that wait");
+    }
     slots_.erase(key);
     roots.push_back(*std::move(root));
   }

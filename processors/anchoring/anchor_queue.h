@@ -40,6 +40,7 @@ class AnchorQueue {
   void save() { lanes_.put(queue_key_, lane_); }
 
  private:
+  void note_attempt(const QueuePlace& place, const events::AnchorQueued& root);
   std::string slot_key(std::int64_t slot) const;
 
   std::string queue_key_;

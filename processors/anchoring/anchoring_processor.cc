@@ -100,14 +100,15 @@ void AnchoringProcessor::on_external(Context& context, const AnchorAccepted& eve
 }
 
 void AnchoringProcessor::on_retry(Context& context, const AnchorAccepted& event) const {
-  auto known = anchors(context).get(event.batch_id.to_string());
-  if (known && !is_same(*known, event.merkle_root, event.product_count)) {
+  const auto known = anchors(context).get(event.batch_id.to_string());
+  if (known && known->origin == kOwn && !is_same(*known, event.merkle_root, event.product_count)) {
     refuse_conflict(context, event.batch_id);
     return;
   }
-  if (!known) known = {event.merkle_root, event.product_count, std::string(kOwn), 0};
-  ++known->attempt;
-  enqueue(context, event.batch_id, *known);
+  // Only `batches` asks again, for a root of ours: it wins, as it does when it comes by itself.
+  const auto attempts = known && known->origin == kOwn ? known->attempt : 1;
+  enqueue(context, event.batch_id,
+          {event.merkle_root, event.product_count, std::string(kOwn), attempts + 1});
 }
 
 void AnchoringProcessor::on_queued(Context& context, const events::RecordView& record) const {

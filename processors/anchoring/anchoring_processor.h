@@ -23,7 +23,9 @@ namespace voketag::processors {
 //
 // The first root of a batch counts, with one exception: for a batch of ours our own root wins over
 // one that an outsider named before. The same root again is nothing new. A failed attempt is made
-// again when `batches` asks for it (ours) or by a timer here (outsiders').
+// again when `batches` asks for it (ours) or by a timer here (outsiders'). `batches` may ask while
+// the root is merely under way, or has never come here: one that waits or is anchored is not queued
+// twice, and one that is missing is queued as if it had come.
 //
 // Dead letters: foreign_root (an outsider's root for a batch of ours), conflicting_anchor (a second
 // root for an outsider's batch, or for one of ours), unknown_signing_key (a queue that this process

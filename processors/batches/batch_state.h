@@ -31,7 +31,10 @@ struct BatchState {
   std::int64_t key_id = 0;
   std::int64_t chunk_size = 0;
   events::Timestamp requested_at;
-  events::Timestamp accepted_at;
+  // Requests that went out in vain since the batch last moved: for its only chunk (those for one of
+  // several chunks are in its window), or for its anchor.
+  std::int64_t reminders = 0;
+  events::Timestamp changed_at;  // when it last moved, or was last asked for in vain
   std::optional<events::Hash> merkle_root;
   // Topics are read side by side, so an anchor may be seen before the root that it anchors.
   std::optional<events::AnchorCompleted> early_anchor;
@@ -50,7 +53,8 @@ struct BatchState {
         Field{"key_id", &E::key_id, "The token key"},
         Field{"chunk_size", &E::chunk_size, "Products per chunk"},
         Field{"requested_at", &E::requested_at, "Broker time of the request"},
-        Field{"accepted_at", &E::accepted_at, "When the first chunks were requested"},
+        Field{"reminders", &E::reminders, "How often its only chunk or its anchor was asked for"},
+        Field{"changed_at", &E::changed_at, "When it last moved or was asked for"},
         Field{"merkle_root", &E::merkle_root, "The root, once it is known"},
         Field{"early_anchor", &E::early_anchor, "An anchor that was seen before the root"},
         Field{"duplicates", &E::duplicates, "How often the same was requested again"}};

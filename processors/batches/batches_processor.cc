@@ -1,6 +1,7 @@
 #include "processors/batches/batches_processor.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <string>
 
 #include "processors/tokens/chunks.h"
@@ -29,7 +30,7 @@ state::Table<BatchState> batches(Context& context) {
 state::Table<EndedBatch> ended_batches(Context& context) {
   return {context.store(), "ended"};
 }
-// Only of batches that have more than one chunk, or that once stood still.
+// Only of batches that have more than one chunk.
 state::Table<ChunkWindow> windows(Context& context) {
   return {context.store(), "window"};
 }
@@ -46,12 +47,22 @@ std::int64_t chunks_of(const BatchState& batch) {
   return chunk_count(batch.product_count, batch.chunk_size);
 }
 
+// The window of a batch of one chunk is told by the batch itself.
 ChunkWindow window_of(Context& context, const Uuid& batch_id, const BatchState& batch) {
-  if (auto window = windows(context).get(batch_id.to_string())) return *std::move(window);
+  if (chunks_of(batch) > 1) {
+    if (auto window = windows(context).get(batch_id.to_string())) return *std::move(window);
+    throw std::logic_error("batch " + batch_id.to_string() + " has several chunks and no window");
+  }
   ChunkWindow only_chunk;
   only_chunk.next = 1;
-  only_chunk.changed_at = batch.accepted_at;
+  only_chunk.reminders = batch.reminders;
+  only_chunk.changed_at = batch.changed_at;
   return only_chunk;
+}
+
+std::int64_t doubled(std::int64_t delay_ms, std::int64_t times, std::int64_t max_ms) {
+  for (; times > 0 && delay_ms < max_ms; --times) delay_ms *= 2;
+  return std::min(delay_ms, max_ms);
 }
 
 void request_chunk(Context& context, const Uuid& batch_id, const BatchState& batch,
@@ -78,7 +89,7 @@ BatchState begin(const BatchAccepted& event, BatchContent content, Timestamp now
   batch.key_id = event.key_id;
   batch.chunk_size = event.chunk_size;
   batch.requested_at = event.requested_at;
-  batch.accepted_at = now;
+  batch.changed_at = now;
   return batch;
 }
 
@@ -87,6 +98,7 @@ void end(Context& context, const Uuid& batch_id, const BatchState& batch, std::s
   const auto key = batch_id.to_string();
   ended_batches(context).put(key, {std::string(status), batch.content, batch.duplicates});
   batches(context).erase(key);
+  context.cancel_timer(timer_name(kStallTimer, batch_id));
   if (batch.status == kAnchorFailed) context.cancel_timer(timer_name(kRetryTimer, batch_id));
 }
 
@@ -106,19 +118,27 @@ void complete(Context& context, const Uuid& batch_id, const BatchState& batch,
   end(context, batch_id, batch, "completed");
 }
 
+// What did not come, as far as the batch can tell: of an only chunk, or of all chunks that are
+// back, the root may be what is missing.
+std::string missing_of(const BatchState& batch, const ChunkWindow& window) {
+  if (chunks_of(batch) == 1) return "its only chunk or its Merkle root did not come back";
+  const auto open = window.open().size();
+  if (open == 0) return "every chunk came back, but its Merkle root did not";
+  return std::to_string(open) + (open == 1 ? " chunk" : " chunks") + " did not come back";
+}
+
 void fail_stalled(Context& context, const Uuid& batch_id, const BatchState& batch,
                   const ChunkWindow& window) {
   events::BatchFailed failed;
   failed.batch_id = batch_id;
   failed.tenant = batch.tenant;
   failed.reason = "generation_stalled";
-  failed.detail = std::to_string(window.open().size()) + " chunks did not come back after " +
-                  std::to_string(window.reminders) +
+  failed.detail = missing_of(batch, window) + " after " + std::to_string(window.reminders) +
                   " reminders; look for this batch_id in the dead letters (voketag dlq list), "
                   "mend the cause and request the products under a new batch_id";
   failed.failed_at = context.now();
   context.emit(batch_id.to_string(), failed);
-  windows(context).erase(batch_id.to_string());
+  if (chunks_of(batch) > 1) windows(context).erase(batch_id.to_string());
   end(context, batch_id, batch, "failed");
 }
 
@@ -172,7 +192,8 @@ void BatchesProcessor::on_accepted(Context& context, const BatchAccepted& event)
   window.changed_at = context.now();
   request_chunks(context, event.batch_id, batch, window);
   if (chunks_of(batch) > 1) windows(context).put(event.batch_id.to_string(), window);
-  context.set_timer(timer_name(kStallTimer, event.batch_id), after(context.now(), patience_ms(0)));
+  context.set_timer(timer_name(kStallTimer, event.batch_id),
+                    after(context.now(), generation_patience_ms(0)));
 }
 
 // Whether the batch is there already; counts the duplicate, or refuses the other content.
@@ -197,9 +218,18 @@ bool BatchesProcessor::known_already(Context& context, const BatchAccepted& even
 }
 
 void BatchesProcessor::on_subtree(Context& context, const MerkleSubtreeComputed& event) const {
+  // Of an only chunk there is nothing to keep: its root is the batch's, which is on its way.
+  if (event.chunk_count == 1) return;
   const auto key = event.batch_id.to_string();
   const auto batch = batches(context).get(key);
   if (!batch || batch->status != kGenerating) return;
+  if (event.chunk_count != chunks_of(*batch)) {
+    context.dead_letter("unrequested_chunk", "chunk " + std::to_string(event.chunk_index) + " of " +
+                                                 std::to_string(event.chunk_count) + " of batch " +
+                                                 key + ", which has " +
+                                                 std::to_string(chunks_of(*batch)) + " chunks");
+    return;
+  }
   auto window = window_of(context, event.batch_id, *batch);
   switch (window.note_return(event.chunk_index)) {
     case ChunkWindow::Return::kAgain:
@@ -211,7 +241,6 @@ void BatchesProcessor::on_subtree(Context& context, const MerkleSubtreeComputed&
     case ChunkWindow::Return::kFirst:
       break;
   }
-  if (chunks_of(*batch) == 1) return;  // the root is on its way; there is nothing to keep
   window.changed_at = context.now();
   request_chunks(context, event.batch_id, *batch, window);
   windows(context).put(key, window);
@@ -226,14 +255,17 @@ void BatchesProcessor::on_root(Context& context, const MerkleRootComputed& event
   if (contradicts) {
     context.dead_letter("conflicting_root",
                         "batch " + key +
-                            " has another root or another "
-                            "product_count; replay the merkle processor to see why");
+                            " has another root or another product_count, and the one that it has "
+                            "stands. Tokens follow from request and key: see whether all instances "
+                            "have the same VOKETAG_TOKEN_KEYS (voketag doctor), and request the "
+                            "products under a new batch_id if these were made with another key");
     return;
   }
   if (batch->merkle_root) return;
   batch->merkle_root = event.merkle_root;
-  context.cancel_timer(timer_name(kStallTimer, event.batch_id));
-  if (windows(context).contains(key)) windows(context).erase(key);
+  batch->reminders = 0;
+  batch->changed_at = context.now();
+  if (chunks_of(*batch) > 1) windows(context).erase(key);
   const auto early_anchor = std::move(batch->early_anchor);
   batch->early_anchor.reset();
   if (early_anchor && early_anchor->merkle_root == event.merkle_root) {
@@ -270,17 +302,38 @@ void BatchesProcessor::on_anchor_failed(Context& context, const AnchorFailed& ev
 
 void BatchesProcessor::on_stall_timer(Context& context, std::string_view batch_id) const {
   const auto id = Uuid::parse(batch_id);
-  const auto batch = batches(context).get(batch_id);
-  if (!id || !batch || batch->merkle_root) return;
-  auto window = window_of(context, *id, *batch);
-  const auto due = after(window.changed_at, patience_ms(window.reminders));
-  if (context.now() < due) {  // it has moved since the timer was set
-    context.set_timer(timer_name(kStallTimer, *id), due);
-  } else if (window.reminders >= config_.reminders_max) {
-    fail_stalled(context, *id, *batch, window);
+  auto batch = batches(context).get(batch_id);
+  if (!id || !batch) return;
+  if (batch->merkle_root) {
+    watch_anchoring(context, *id, *batch);
   } else {
-    remind(context, *id, *batch, window);
+    watch_generation(context, *id, *batch);
   }
+}
+
+void BatchesProcessor::watch_generation(Context& context, const Uuid& batch_id,
+                                        BatchState& batch) const {
+  auto window = window_of(context, batch_id, batch);
+  const auto due = after(window.changed_at, generation_patience_ms(window.reminders));
+  if (context.now() < due) {  // it has moved since the timer was set
+    context.set_timer(timer_name(kStallTimer, batch_id), due);
+  } else if (window.reminders >= config_.reminders_max) {
+    fail_stalled(context, batch_id, batch, window);
+  } else {
+    remind(context, batch_id, batch, window);
+  }
+}
+
+// The root may never have reached the queue: refused, or set aside as a dead letter.
+void BatchesProcessor::watch_anchoring(Context& context, const Uuid& batch_id,
+                                       BatchState& batch) const {
+  auto due = after(batch.changed_at, anchoring_patience_ms(batch.reminders));
+  if (context.now() >= due) {
+    // After a failure the retry timer asks, when the failure said to.
+    if (batch.status != kAnchorFailed) ask_for_anchor(context, batch_id, batch);
+    due = after(context.now(), anchoring_patience_ms(batch.reminders));
+  }
+  context.set_timer(timer_name(kStallTimer, batch_id), due);
 }
 
 void BatchesProcessor::on_retry_timer(Context& context, std::string_view batch_id) const {
@@ -292,14 +345,21 @@ void BatchesProcessor::on_retry_timer(Context& context, std::string_view batch_i
     return;
   }
   batch->status = kAnchoring;
-  batches(context).put(batch_id, *batch);
+  ask_for_anchor(context, *id, *batch);
+}
+
+void BatchesProcessor::ask_for_anchor(Context& context, const Uuid& batch_id,
+                                      BatchState& batch) const {
+  ++batch.reminders;
+  batch.changed_at = context.now();
+  batches(context).put(batch_id.to_string(), batch);
   events::AnchorAccepted again;
-  again.batch_id = *id;
-  again.merkle_root = *batch->merkle_root;
-  again.product_count = batch->product_count;
+  again.batch_id = batch_id;
+  again.merkle_root = *batch.merkle_root;
+  again.product_count = batch.product_count;
   again.origin = "retry";
   again.requested_at = context.now();
-  context.emit(batch_id, again);
+  context.emit(batch_id.to_string(), again);
 }
 
 std::int64_t BatchesProcessor::in_flight_max(const BatchState& batch) const {
@@ -314,20 +374,30 @@ void BatchesProcessor::request_chunks(Context& context, const Uuid& batch_id,
   }
 }
 
-void BatchesProcessor::remind(Context& context, const Uuid& batch_id, const BatchState& batch,
+void BatchesProcessor::remind(Context& context, const Uuid& batch_id, BatchState& batch,
                               ChunkWindow& window) const {
   for (const auto chunk_index : window.open()) {
     request_chunk(context, batch_id, batch, chunk_index);
   }
   ++window.reminders;
   window.changed_at = context.now();
-  windows(context).put(batch_id.to_string(), window);
+  if (chunks_of(batch) > 1) {
+    windows(context).put(batch_id.to_string(), window);
+  } else {
+    batch.reminders = window.reminders;
+    batch.changed_at = window.changed_at;
+    batches(context).put(batch_id.to_string(), batch);
+  }
   context.set_timer(timer_name(kStallTimer, batch_id),
-                    after(context.now(), patience_ms(window.reminders)));
+                    after(context.now(), generation_patience_ms(window.reminders)));
 }
 
-std::int64_t BatchesProcessor::patience_ms(std::int64_t reminders) const {
-  return config_.stall_timeout_ms << std::min<std::int64_t>(reminders, 20);
+std::int64_t BatchesProcessor::generation_patience_ms(std::int64_t reminders) const {
+  return doubled(config_.stall_timeout_ms, reminders, config_.stall_timeout_max_ms);
+}
+
+std::int64_t BatchesProcessor::anchoring_patience_ms(std::int64_t reminders) const {
+  return doubled(config_.anchor_retry_ms, reminders, config_.anchor_retry_max_ms);
 }
 
 }  // namespace voketag::processors

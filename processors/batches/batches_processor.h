@@ -15,12 +15,17 @@ struct BatchesConfig {
   // How many products of one batch may be in generation at a time; at least one chunk is. It bounds
   // how long a small batch waits behind a great one: 393,216 products are 0.1 s of one core.
   std::int64_t products_in_flight_max = 393'216;
-  // How long a batch may stand still before its open chunks are requested again. Doubles each time.
+  // How long a batch may stand still before its open chunks are requested again. Doubles each time,
+  // up to a limit.
   std::int64_t stall_timeout_ms = 60'000;
-  // After so many reminders without a chunk coming back, the batch fails.
-  std::int64_t reminders_max = 5;
-  // When anchoring is asked for again after a failure that names no time.
+  std::int64_t stall_timeout_max_ms = 15 * 60'000;
+  // After so many reminders without a chunk coming back, the batch fails. It must outlast any
+  // outage that ends, for a failure does not: 100 are 24 hours and 15 minutes.
+  std::int64_t reminders_max = 100;
+  // When anchoring is asked for again after a failure that names no time, or when nothing is heard
+  // of it. The latter doubles each time, up to a limit, and never ends: the products stand.
   std::int64_t anchor_retry_ms = 15 * 60'000;
+  std::int64_t anchor_retry_max_ms = 6 * 3'600'000;
 };
 
 // Leads each batch from its request to its end.
@@ -31,8 +36,11 @@ struct BatchesConfig {
 //    merkle-root-computed     generation is over, anchoring has begun
 //    anchor-completed         batch-completed
 //    anchor-failed            the products stand; asks for anchoring again by timer
-//    timer stall:<batch_id>   requests open chunks again, at last batch-failed generation_stalled
-//    timer retry:<batch_id>   anchor-accepted, origin "retry"
+//    timer stall:<batch_id>   stands as long as the batch is on its way. In generation: requests
+//                             open chunks again, at last batch-failed generation_stalled. In
+//                             anchoring: asks for it again (anchor-accepted, origin "retry"), for
+//                             the root may have been lost on the way
+//    timer retry:<batch_id>   asks for anchoring again after a failure
 //
 // Every handler may see its event twice, late, or before the event that caused it: the topics are
 // read side by side. Events of batches that are not ours (outsiders' anchors) are ignored.
@@ -62,9 +70,13 @@ class BatchesProcessor : public Processor {
   std::int64_t in_flight_max(const BatchState& batch) const;
   void request_chunks(Context& context, const events::Uuid& batch_id, const BatchState& batch,
                       ChunkWindow& window) const;
-  void remind(Context& context, const events::Uuid& batch_id, const BatchState& batch,
+  void watch_generation(Context& context, const events::Uuid& batch_id, BatchState& batch) const;
+  void watch_anchoring(Context& context, const events::Uuid& batch_id, BatchState& batch) const;
+  void remind(Context& context, const events::Uuid& batch_id, BatchState& batch,
               ChunkWindow& window) const;
-  std::int64_t patience_ms(std::int64_t reminders) const;
+  void ask_for_anchor(Context& context, const events::Uuid& batch_id, BatchState& batch) const;
+  std::int64_t generation_patience_ms(std::int64_t reminders) const;
+  std::int64_t anchoring_patience_ms(std::int64_t reminders) const;
 
   const BatchesConfig config_;
 };

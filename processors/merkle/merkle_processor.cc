@@ -1,7 +1,7 @@
 #include "processors/merkle/merkle_processor.h"
 
 #include <algorithm>
-#include <cassert>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -79,7 +79,11 @@ void gather(Context& context, const MerkleSubtreeComputed& event) {
     return;
   }
   const auto roots = take_parts(context, key);
-  assert(static_cast<std::int64_t>(roots.size()) == tree.chunk_count);
+  if (static_cast<std::int64_t>(roots.size()) != tree.chunk_count) {
+    throw std::logic_error("batch " + key + " counts " + std::to_string(tree.chunk_count) +
+                           " chunks as received, and " + std::to_string(roots.size()) +
+                           " are in the state; no root is announced over these");
+  }
   trees(context).erase(key);
   announce(context, event, root_over_chunks(roots));
 }

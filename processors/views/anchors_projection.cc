@@ -18,29 +18,35 @@ using events::Timestamp;
 
 constexpr bool kGreatest = true;
 
-constexpr std::array kAnchorColumns{Column{"anchor_id", ColumnType::kUuid},
-                                    Column{"batch_id", ColumnType::kUuid},
-                                    Column{"merkle_root", ColumnType::kHash},
-                                    Column{"product_count", ColumnType::kInt64},
-                                    Column{"status", ColumnType::kEnum, "anchor_status"},
-                                    Column{"transaction_id", ColumnType::kText},
-                                    Column{"leaf_index", ColumnType::kInt64},
-                                    Column{"block_number", ColumnType::kInt64},
-                                    Column{"gas_used", ColumnType::kInt64},
-                                    Column{"gas_price_gwei", ColumnType::kNumeric},
-                                    Column{"network", ColumnType::kText},
-                                    Column{"error", ColumnType::kText},
-                                    Column{"retry_count", ColumnType::kInt64, {}, kGreatest},
-                                    Column{"created_at", ColumnType::kTimestamp},
-                                    Column{"updated_at", ColumnType::kTimestamp, {}, kGreatest},
-                                    Column{"anchored_at", ColumnType::kTimestamp},
-                                    Column{"chain_id", ColumnType::kInt64},
-                                    Column{"block_hash", ColumnType::kText},
-                                    Column{"revision", ColumnType::kInt64},
-                                    Column{"next_retry_at", ColumnType::kTimestamp, {}, kGreatest},
-                                    Column{"aggregate_root", ColumnType::kHash},
-                                    Column{"tree_size", ColumnType::kInt64},
-                                    Column{"aggregate_path", ColumnType::kText}};
+// A column that tells what was anchored where: all of them are of one revision.
+constexpr Column anchored(std::string_view name, ColumnType type) {
+  return {name, type, {}, false, "revision"};
+}
+
+constexpr std::array kAnchorColumns{
+    Column{"anchor_id", ColumnType::kUuid},
+    Column{"batch_id", ColumnType::kUuid},
+    anchored("merkle_root", ColumnType::kHash),
+    anchored("product_count", ColumnType::kInt64),
+    Column{"status", ColumnType::kEnum, "anchor_status"},
+    anchored("transaction_id", ColumnType::kText),
+    anchored("leaf_index", ColumnType::kInt64),
+    anchored("block_number", ColumnType::kInt64),
+    anchored("gas_used", ColumnType::kInt64),
+    anchored("gas_price_gwei", ColumnType::kNumeric),
+    anchored("network", ColumnType::kText),
+    Column{"error", ColumnType::kText, {}, false, "status"},
+    Column{"retry_count", ColumnType::kInt64, {}, kGreatest},
+    Column{"created_at", ColumnType::kTimestamp},
+    Column{"updated_at", ColumnType::kTimestamp, {}, kGreatest},
+    anchored("anchored_at", ColumnType::kTimestamp),
+    anchored("chain_id", ColumnType::kInt64),
+    anchored("block_hash", ColumnType::kText),
+    Column{"revision", ColumnType::kInt64, {}, kGreatest},
+    Column{"next_retry_at", ColumnType::kTimestamp, {}, kGreatest, "status"},
+    anchored("aggregate_root", ColumnType::kHash),
+    anchored("tree_size", ColumnType::kInt64),
+    anchored("aggregate_path", ColumnType::kText)};
 constexpr View kAnchors{"anchors", kAnchorColumns, 1, Merge::kUpsert};
 
 constexpr std::array kTransactionColumns{

@@ -11,12 +11,15 @@ namespace voketag::processors {
 //
 //    anchor-queue      root and size; of the first attempt created_at; status pending
 //    anchor-submitted  status processing of each of its anchors; the row of the transaction
-//    anchor-failed     error (of the first failure), retry_count, next_retry_at, status failed
+//    anchor-failed     error (of the first failure), retry_count, next_retry_at, status failed;
+//                      once the anchor is completed, error and next_retry_at are null again
 //    anchor-completed  all about transaction, block and path; status completed
 //
-// A transaction's id is taken from anchor-completed only: an attempt may be replaced by another,
-// and the first value that a row is given stays. retry_count, next_retry_at and updated_at only
-// grow.
+// What was anchored and where (root, size, transaction, block, path) is of one revision, the
+// latest: an outsider may have anchored a root of his own under a batch_id that later became ours,
+// and our own root then follows as the next revision. A transaction's id is taken from
+// anchor-completed only, since an attempt may be replaced by another. retry_count and updated_at
+// only grow.
 class AnchorsProjection : public Projection {
  public:
   std::string_view name() const override { return "anchors"; }

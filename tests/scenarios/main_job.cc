@@ -109,9 +109,9 @@ void add_dead_letters(const MemoryLog& log, Outcome& outcome) {
 
 void add_views(const runtime::MemoryViews& views, Outcome& outcome) {
   static const std::set<std::string_view> kTimely{
-      "transaction_id", "leaf_index",  "block_number",   "gas_used",  "created_at", "updated_at",
-      "anchored_at",    "completed_at", "block_hash",    "tree_size", "next_retry_at",
-      "aggregate_root", "aggregate_path"};
+      "transaction_id", "leaf_index",     "block_number",  "gas_used",   "created_at",
+      "updated_at",     "anchored_at",    "completed_at",  "block_hash", "tree_size",
+      "next_retry_at",  "aggregate_root", "aggregate_path"};
   for (const auto& [name, table] : views.tables()) {
     if (name == "anchor_transactions") continue;  // check_products looks at these
     auto& lines = outcome["view " + name];
@@ -184,8 +184,8 @@ std::map<std::string, BatchFound> gather_tokens(TestDriver& driver, Problems& pr
       }
       if (!all.insert(token).second) problems += "token " + token + " was made twice\n";
       const auto parsed = processors::parse_token(token);
-      if (!parsed || processors::verify_token(*parsed, token_keys()) !=
-                         processors::TokenVerdict::kAuthentic) {
+      if (!parsed ||
+          processors::verify_token(*parsed, token_keys()) != processors::TokenVerdict::kAuthentic) {
         problems += "token " + token + " is not authentic\n";
       }
     }
@@ -219,10 +219,11 @@ void check_anchor(const std::map<std::string, events::AnchorSubmitted>& transact
     problems += "the transaction of " + id + " was never submitted\n";
     return;
   }
-  const auto leaf = processors::AggregateLeafData{
-      processors::AggregateKind::kBatch, anchor.batch_id,
-      static_cast<std::uint64_t>(anchor.product_count), anchor.merkle_root.bytes}
-                        .leaf();
+  const auto leaf =
+      processors::AggregateLeafData{processors::AggregateKind::kBatch, anchor.batch_id,
+                                    static_cast<std::uint64_t>(anchor.product_count),
+                                    anchor.merkle_root.bytes}
+          .leaf();
   std::vector<Hash> path;
   for (const auto& hash : anchor.aggregate.path) path.push_back(hash.bytes);
   if (!processors::verify_inclusion(leaf, static_cast<std::uint64_t>(anchor.aggregate.leaf_index),
@@ -294,8 +295,7 @@ events::OutputRecord request(const std::string& id, std::int64_t count) {
   events::OutputRecord record;
   record.topic = events::BatchRequested::kTopic;
   record.key = id;
-  record.value =
-      R"({"batch_id":")" + id + R"(","product_count":)" + std::to_string(count) + "}";
+  record.value = R"({"batch_id":")" + id + R"(","product_count":)" + std::to_string(count) + "}";
   return record;
 }
 
@@ -321,8 +321,8 @@ events::OutputRecord external_anchor(std::uint64_t number) {
   return record;
 }
 
-// What outsiders send: a few batches, the same ones again, other content under the same id, outsiders'
-// anchors, and rubbish. The broker times are given, since ids follow from them.
+// What outsiders send: a few batches, the same ones again, other content under the same id,
+// outsiders' anchors, and rubbish. The broker times are given, since ids follow from them.
 std::vector<Input> make_inputs(std::mt19937_64& random, std::int64_t steps) {
   std::vector<Input> inputs;
   const std::uint64_t batches = 4 + random() % 9;
@@ -367,18 +367,19 @@ runtime::TestSystem main_job(const MainJobOptions& options) {
   processors::BatchesConfig batches;
   batches.products_in_flight_max = options.products_in_flight_max;
   batches.stall_timeout_ms = options.stall_timeout_ms;
+  batches.reminders_max = options.reminders_max;
+  batches.anchor_retry_ms = options.anchor_retry_ms;
   processors::MockChainConfig chain;
   chain.block_time_ms = options.block_time_ms;
   chain.mock_failures = options.mock_failures;
   chain.retry_ms = options.retry_ms;
   runtime::TestSystem system;
-  system.processors = {
-      std::make_shared<processors::IngressProcessor>(ingress),
-      std::make_shared<processors::BatchesProcessor>(batches),
-      std::make_shared<processors::TokensProcessor>(token_keys()),
-      std::make_shared<processors::MerkleProcessor>(),
-      std::make_shared<processors::AnchoringProcessor>(
-          std::make_unique<processors::MockChain>(chain))};
+  system.processors = {std::make_shared<processors::IngressProcessor>(ingress),
+                       std::make_shared<processors::BatchesProcessor>(batches),
+                       std::make_shared<processors::TokensProcessor>(token_keys()),
+                       std::make_shared<processors::MerkleProcessor>(),
+                       std::make_shared<processors::AnchoringProcessor>(
+                           std::make_unique<processors::MockChain>(chain))};
   system.projections = {std::make_shared<processors::BatchesProjection>(),
                         std::make_shared<processors::ProductsProjection>(),
                         std::make_shared<processors::AnchorsProjection>(),

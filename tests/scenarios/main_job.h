@@ -19,6 +19,8 @@ struct MainJobOptions {
   std::int64_t chunk_size = 4;
   std::int64_t products_in_flight_max = 12;
   std::int64_t stall_timeout_ms = 600'000;
+  std::int64_t reminders_max = 100;
+  std::int64_t anchor_retry_ms = 900'000;
   std::int64_t mock_failures = 0;
   std::int64_t block_time_ms = 2'000;
   std::int64_t retry_ms = 3'000;
@@ -40,9 +42,10 @@ Outcome outcome_of(const runtime::TestDriver& driver, const runtime::TestSystem&
 // What differs, line by line; empty: nothing.
 std::string differences(const Outcome& expected, const Outcome& actual);
 
-// What is wrong with the products, by an independent count: serials from the first to the last, each
-// once; tokens authentic and unique; roots recomputed after RFC 6962 word for word; every anchor
-// proven up to a transaction that was submitted; the rows those of the events. Empty: nothing.
+// What is wrong with the products, by an independent count: serials from the first to the last,
+// each once; tokens authentic and unique; roots recomputed after RFC 6962 word for word; every
+// anchor proven up to a transaction that was submitted; the rows those of the events. Empty:
+// nothing.
 std::string check_products(runtime::TestDriver& driver);
 
 // One seed: inputs, an undisturbed and a disturbed run, and whether they end alike. Empty: they do;

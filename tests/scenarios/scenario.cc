@@ -123,10 +123,12 @@ class Scenario {
     Words words(line);
     const auto verb = words.next();
     static const std::map<std::string, void (Scenario::*)(Words&)> kVerbs{
-        {"option", &Scenario::option}, {"start", &Scenario::start},   {"restart", &Scenario::start},
-        {"crash", &Scenario::crash},   {"stop", &Scenario::stop},     {"pause", &Scenario::pause},
-        {"resume", &Scenario::resume}, {"send", &Scenario::send},     {"advance", &Scenario::advance},
-        {"run", &Scenario::run},       {"expect", &Scenario::expect}, {"fault", &Scenario::fault}};
+        {"option", &Scenario::option},   {"start", &Scenario::start},
+        {"restart", &Scenario::start},   {"crash", &Scenario::crash},
+        {"stop", &Scenario::stop},       {"pause", &Scenario::pause},
+        {"resume", &Scenario::resume},   {"send", &Scenario::send},
+        {"advance", &Scenario::advance}, {"run", &Scenario::run},
+        {"expect", &Scenario::expect},   {"fault", &Scenario::fault}};
     const auto known = kVerbs.find(verb);
     if (known == kVerbs.end()) throw Failure("there is no verb " + verb);
     (this->*known->second)(words);
@@ -152,6 +154,8 @@ class Scenario {
         {"chunk_size", &options_.chunk_size},
         {"products_in_flight_max", &options_.products_in_flight_max},
         {"stall_timeout_ms", &options_.stall_timeout_ms},
+        {"reminders_max", &options_.reminders_max},
+        {"anchor_retry_ms", &options_.anchor_retry_ms},
         {"mock_failures", &options_.mock_failures},
         {"block_time_ms", &options_.block_time_ms},
         {"retry_ms", &options_.retry_ms}};
@@ -192,10 +196,14 @@ class Scenario {
     words.take("of");
     const auto id = words.next();
     using runtime::CommitOutcome;
-    if (kind == "aborted") driver().log().script_commit(id, CommitOutcome::kAborted);
-    else if (kind == "lost") driver().log().script_commit(id, CommitOutcome::kUnknown, false);
-    else if (kind == "unknown") driver().log().script_commit(id, CommitOutcome::kUnknown, true);
-    else throw Failure("there is no fault " + kind);
+    if (kind == "aborted")
+      driver().log().script_commit(id, CommitOutcome::kAborted);
+    else if (kind == "lost")
+      driver().log().script_commit(id, CommitOutcome::kUnknown, false);
+    else if (kind == "unknown")
+      driver().log().script_commit(id, CommitOutcome::kUnknown, true);
+    else
+      throw Failure("there is no fault " + kind);
   }
 
   // send TOPIC [key=KEY] [header:NAME=VALUE] VALUE

@@ -98,6 +98,18 @@ TEST_F(MigrationsTest, PutTheSchemaFirstOnTheSearchPath) {
   EXPECT_EQ(schemas->text(0, 0), "voketag");
 }
 
+TEST_F(MigrationsTest, BatchesThatHadEndedStayAsTheyEnded) {
+  ASSERT_TRUE(migrate(*connection_, migrations().first(1)));
+  run("INSERT INTO voketag.batches (batch_id, status, error) VALUES "
+      "('00000000-0000-4000-8000-000000000001', 'completed', 'a failure before it'), "
+      "('00000000-0000-4000-8000-000000000002', 'failed', 'why'), "
+      "('00000000-0000-4000-8000-000000000003', 'anchoring', NULL)");
+  migrate_database();
+  EXPECT_EQ(value("SELECT string_agg(concat_ws(',', status, error, progress), ' ' ORDER BY "
+                  "batch_id) FROM voketag.batches"),
+            "completed,4611686018427387904 failed,why,4611686018427387905 anchoring");
+}
+
 TEST_F(MigrationsTest, EveryColumnThatAProjectionWritesIsThere) {
   migrate_database();
   const std::map<processors::ColumnType, std::string> types{

@@ -10,6 +10,11 @@
 #include <vector>
 
 #include "connectors/postgres/postgres_view_sink.h"
+#include "events/codec.h"
+#include "events/events.h"
+#include "processors/anchoring/anchoring_processor.h"
+#include "processors/views/anchors_projection.h"
+#include "processors/views/batches_projection.h"
 #include "tests/integration/postgres/database.h"
 
 // What is written is what PostgreSQL reads, by COPY and by INSERT; and rows merge to the same
@@ -38,7 +43,9 @@ constexpr std::array kLifeColumns{Column{"id", ColumnType::kInt64},
                                   Column{"status", ColumnType::kEnum, "life"},
                                   Column{"changed", ColumnType::kTimestamp, {}, true},
                                   Column{"amount", ColumnType::kNumeric, {}, true},
-                                  Column{"word", ColumnType::kText, {}, true}};
+                                  Column{"word", ColumnType::kText, {}, true},
+                                  Column{"told", ColumnType::kInt64, {}, false, "changed"},
+                                  Column{"most", ColumnType::kInt64, {}, true, "word"}};
 constexpr View kLives{"lives", kLifeColumns, 1, Merge::kUpsert};
 constexpr std::array kLifeViews{&kLives};
 
@@ -58,7 +65,7 @@ class ValuesTest : public DatabaseTest {
     run("CREATE TABLE voketag.wide (id bigint PRIMARY KEY, uuid uuid, text text, time timestamptz, "
         "hash text, amount numeric, status voketag.life)");
     run("CREATE TABLE voketag.lives (id bigint PRIMARY KEY, name text, status voketag.life, "
-        "changed timestamptz, amount numeric, word text)");
+        "changed timestamptz, amount numeric, word text, told bigint, most bigint)");
     run("SET timezone = 'UTC'");
   }
 
@@ -158,9 +165,9 @@ TEST_F(ValuesTest, MergeToTheSameRowsHoweverTheyCome) {
     };
     std::vector<Row> written;
     for (int i = *rc::gen::inRange(1, 30); i > 0; --i) {
-      written.push_back({*rc::gen::inRange(0, 4), *rc::gen::inRange(0, 32),
+      written.push_back({*rc::gen::inRange(0, 4), *rc::gen::inRange(0, 128),
                          labels[static_cast<std::size_t>(*rc::gen::inRange(0, 3))],
-                         *rc::gen::inRange(0, 1'000'000),
+                         *rc::gen::inRange(0, 5),
                          std::to_string(*rc::gen::inRange(-200, 200)) + ".5",
                          std::string(1, *rc::gen::elementOf(std::string("aBb_Z")))});
     }
@@ -179,6 +186,9 @@ TEST_F(ValuesTest, MergeToTheSameRowsHoweverTheyCome) {
         (row.known & 4) ? out.timestamp({row.changed_ms}) : out.null();
         (row.known & 8) ? out.numeric(row.amount) : out.null();
         (row.known & 16) ? out.text(row.word) : out.null();
+        // One value per deciding value, so that the order of arrival cannot tell.
+        (row.known & 32) ? out.int64((row.known & 4) ? row.changed_ms : -1) : out.null();
+        (row.known & 64) ? out.int64(row.id) : out.null();
         if (*rc::gen::inRange(0, 4) == 0) commit(writer, std::exchange(gathered, 0));
       }
       if (gathered > 0) commit(writer, gathered);
@@ -212,8 +222,7 @@ TEST_F(ValuesTest, MergeFromSeveralConnectionsAtOnce) {
           out.null();
           out.enumeration("old");
           out.timestamp({round * 1'000 + number});
-          out.null();
-          out.null();
+          for (int i = 0; i < 4; ++i) out.null();
         }
         const std::array advance{
             ViewSink::Advance{{"topic", number}, round * 20, (round + 1) * 20}};
@@ -228,6 +237,85 @@ TEST_F(ValuesTest, MergeFromSeveralConnectionsAtOnce) {
   EXPECT_THAT(rows("SELECT count(*), min(extract(epoch FROM changed))::numeric(9, 3), "
                    "max(extract(epoch FROM changed))::numeric(9, 3) FROM voketag.lives"),
               ElementsAre("20|19.002|19.002"));
+}
+
+// ---- the projections themselves ----------------------------------------------------------------
+
+template <class Event>
+void write(processors::Projection& projection, PostgresViewSink& writer, std::int64_t offset,
+           const Event& event) {
+  const std::string json = events::encode(event);
+  events::RecordView record;
+  record.topic = Event::kTopic;
+  record.key = "key";
+  record.value = json;
+  record.timestamp = {1'700'000'000'000 + offset};
+  writer.begin_record({"topic", 0}, offset);
+  ASSERT_TRUE(projection.project(record, writer.rows()));
+}
+
+events::Hash filled(std::uint8_t byte) {
+  events::Hash hash;
+  hash.bytes.fill(byte);
+  return hash;
+}
+
+events::AnchorCompleted revision(std::int64_t number) {
+  events::AnchorCompleted event;
+  event.anchor_id = *events::Uuid::parse("00000000-0000-4000-8000-000000000001");
+  event.batch_id = *events::Uuid::parse("00000000-0000-4000-8000-000000000002");
+  event.merkle_root = filled(static_cast<std::uint8_t>(number));
+  event.product_count = 10 * number;
+  event.network = "mock";
+  event.transaction_id = {"0x" + std::string(64, static_cast<char>('a' + number))};
+  event.block_number = 100 + number;
+  event.block_hash = {"0x" + std::string(64, '0')};
+  event.gas_price_gwei = {std::to_string(9 - number)};
+  event.revision = number;
+  event.aggregate = {filled(static_cast<std::uint8_t>(16 * number)), 0, 1, {}};
+  return event;
+}
+
+// In one transaction or in several, in whatever order: the row is that of the last revision.
+TEST_F(ValuesTest, AnAnchorShowsItsLastRevision) {
+  for (const bool together : {true, false}) {
+    for (const std::vector<std::int64_t>& order :
+         {std::vector<std::int64_t>{1, 2}, std::vector<std::int64_t>{2, 1}}) {
+      empty();
+      run("TRUNCATE voketag.anchors");
+      processors::AnchorsProjection anchors;
+      auto writer = sink(anchors.views(), 1U << 20);
+      std::int64_t offset = 0;
+      for (const std::int64_t number : order) {
+        write(anchors, writer, offset++, revision(number));
+        if (!together) commit(writer, 1);
+      }
+      if (together) commit(writer, 2);
+      EXPECT_EQ(value("SELECT revision, merkle_root, product_count, transaction_id, block_number, "
+                      "gas_price_gwei, aggregate_root, status FROM voketag.anchors"),
+                "2|" + filled(2).to_string() + "|20|0x" + std::string(64, 'c') + "|102|7|" +
+                    filled(32).to_string() + "|completed");
+    }
+  }
+}
+
+TEST_F(ValuesTest, ABatchShowsNoErrorWhileItsAnchoringIsTriedAgain) {
+  const auto batch_id = revision(1).batch_id;
+  const auto anchor_id = revision(1).anchor_id;
+  processors::BatchesProjection batches;
+  auto writer = sink(batches.views(), 1U << 20);
+  const auto row = [&] { return value("SELECT status, error, job_id FROM voketag.batches"); };
+  const std::string job = processors::anchor_id_of(batch_id).to_string();
+  write(batches, writer, 0, events::MerkleRootComputed{batch_id, filled(1), 10});
+  commit(writer, 1);
+  EXPECT_EQ(row(), "anchoring|null|" + job);
+  write(batches, writer, 1,
+        events::AnchorFailed{anchor_id, batch_id, "no_funds", "empty", 0, std::nullopt, "own"});
+  commit(writer, 1);
+  EXPECT_EQ(row(), "anchor_failed|empty|" + job);
+  write(batches, writer, 2, events::AnchorQueued{anchor_id, batch_id, filled(1), 10, "own", 2});
+  commit(writer, 1);
+  EXPECT_EQ(row(), "anchoring|null|" + job);
 }
 
 }  // namespace

@@ -21,6 +21,7 @@ using processors::Merge;
 using processors::View;
 using runtime::TopicPartition;
 using runtime::ViewSink;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -88,6 +89,11 @@ class ViewSinkTest : public DatabaseTest {
   static std::int64_t position(ViewSink& sink) {
     const auto positions = sink.positions(std::array{kPartition});
     return positions ? positions->front() : -1;
+  }
+  // Ends what the server still does for a client that has left: it might yet commit.
+  void end_writers() {
+    run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = "
+        "'voketag.projector-test' AND datname = current_database()");
   }
   std::string item_count() { return value("SELECT count(*) FROM voketag.items"); }
 };
@@ -241,7 +247,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, RefusedRowsTest,
                                            RefusedCase{"Stream", 1'000, 3'000}),
                          [](const auto& refused) { return refused.param.name; });
 
-TEST_F(ViewSinkTest, ARecordIsRefusedWithAllItsRows) {
+TEST_F(ViewSinkTest, OfARecordOnlyTheBadRowsAreLeftOut) {
   PostgresViewSink sink(options(), kViews);
   item(sink, 0, 1, "one");
   sink.rows().begin_row(kNotes);
@@ -252,8 +258,81 @@ TEST_F(ViewSinkTest, ARecordIsRefusedWithAllItsRows) {
   const auto done = sink.commit(advance(0, 2), rejects);
   ASSERT_TRUE(done) << done.error().message;
   EXPECT_THAT(rejects.offsets, ElementsAre(0));
-  EXPECT_THAT(rejects.details, ElementsAre(HasSubstr("22021")));
-  EXPECT_THAT(rows("SELECT id FROM voketag.items"), ElementsAre("2"));
+  EXPECT_THAT(rejects.details,
+              ElementsAre(AllOf(HasSubstr("22021"),
+                                HasSubstr("Refused: notes id=1; 1 of the record's 2 rows, the "
+                                          "others are in the view"))));
+  EXPECT_THAT(rows("SELECT id FROM voketag.items ORDER BY id"), ElementsAre("1", "2"));
+  EXPECT_EQ(item_count(), "2");
+  EXPECT_EQ(value("SELECT count(*) FROM voketag.notes"), "0");
+}
+
+// One record of 1,024 rows, as a chunk of tokens is, among others.
+TEST_F(ViewSinkTest, OneBadRowOfAChunkCostsTheOthersNothing) {
+  for (const std::size_t stream_bytes_min : {std::size_t{1'000}, std::size_t{1} << 20}) {
+    run("TRUNCATE voketag.items");
+    auto sized = options();
+    sized.stream_bytes_min = stream_bytes_min;
+    PostgresViewSink sink(sized, kViews);
+    const std::int64_t from = position(sink);
+    for (std::int64_t chunk = 0; chunk < 3; ++chunk) {
+      sink.begin_record(kPartition, from + chunk);
+      for (std::int64_t row = 0; row < 1'024; ++row) {
+        sink.rows().begin_row(kItems);
+        sink.rows().int64(chunk * 1'024 + row);
+        sink.rows().text(chunk == 1 && row == 700 ? "\xff" : "good");
+      }
+    }
+    Rejects rejects;
+    const auto done = sink.commit(advance(from, from + 3), rejects);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_THAT(rejects.offsets, ElementsAre(from + 1));
+    EXPECT_THAT(rejects.details,
+                ElementsAre(HasSubstr("items id=1724; 1 of the record's 1024 rows")));
+    EXPECT_EQ(item_count(), "3071");
+    EXPECT_EQ(position(sink), from + 3);
+  }
+}
+
+TEST_F(ViewSinkTest, NamesTheFirstOfManyBadRowsAndCountsThem) {
+  PostgresViewSink sink(options(), kViews);
+  sink.begin_record(kPartition, 0);
+  for (std::int64_t id = 0; id < 100; ++id) {
+    sink.rows().begin_row(kItems);
+    sink.rows().int64(id);
+    sink.rows().text(id % 4 == 0 ? "\xff" : "good");
+  }
+  Rejects rejects;
+  const auto done = sink.commit(advance(0, 1), rejects);
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_THAT(rejects.details,
+              ElementsAre(HasSubstr("items id=0, items id=4, items id=8, items id=12, items id=16, "
+                                    "items id=20, items id=24, items id=28, items id=32, items "
+                                    "id=36 and 15 more; 25 of the record's 100 rows")));
+  EXPECT_EQ(item_count(), "75");
+}
+
+// However much is refused, finding it is bounded; what is not found row by row goes together.
+TEST_F(ViewSinkTest, ManyBadRowsCostABoundedTime) {
+  PostgresViewSink sink(options(), kViews);
+  constexpr std::int64_t kChunks = 8;
+  for (std::int64_t chunk = 0; chunk < kChunks; ++chunk) {
+    sink.begin_record(kPartition, chunk);
+    for (std::int64_t row = 0; row < 1'024; ++row) {
+      sink.rows().begin_row(kItems);
+      sink.rows().int64(chunk * 1'024 + row);
+      sink.rows().text("\xff");
+    }
+  }
+  Rejects rejects;
+  const auto done = sink.commit(advance(0, kChunks), rejects);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(rejects.offsets.size(), static_cast<std::size_t>(kChunks));
+  for (const auto& detail : rejects.details) {
+    EXPECT_THAT(detail, HasSubstr("and 1014 more; 1024 of the record's 1024 rows"));
+  }
+  EXPECT_EQ(position(sink), kChunks);
+  EXPECT_EQ(item_count(), "0");
 }
 
 TEST_F(ViewSinkTest, AllRecordsMayBeRefused) {
@@ -489,6 +568,72 @@ TEST_F(ViewSinkTest, ALockThatIsReleasedInTimeIsWaitedFor) {
     EXPECT_THAT(rejects.offsets, IsEmpty());
     EXPECT_EQ(item_count(), "100");
   }
+}
+
+// Each attempt may wait for its lock; all of them together end by one deadline.
+TEST_F(ViewSinkTest, AllAttemptsTogetherEndByOneDeadline) {
+  auto patient = options();
+  patient.connection.lock_timeout_ms = 300;
+  patient.attempts_max = 1'000;
+  patient.commit_timeout_ms = 1'000;
+  PostgresViewSink sink(patient, kViews);
+  EXPECT_EQ(position(sink), 0);
+  run("BEGIN");
+  run("INSERT INTO voketag.items VALUES (1, 'in the way')");
+  item(sink, 0, 1, "one");
+  Rejects rejects;
+  const auto began = std::chrono::steady_clock::now();
+  const auto done = sink.commit(advance(0, 1), rejects);
+  const auto took = std::chrono::steady_clock::now() - began;
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, events::Errc::kUnavailable);
+  EXPECT_GE(took, std::chrono::milliseconds(900));
+  EXPECT_LT(took, std::chrono::milliseconds(2'500));
+  EXPECT_GT(sink.counts().retries, 1);
+  end_writers();
+  run("ROLLBACK");
+  EXPECT_EQ(position(sink), 0);
+  item(sink, 0, 1, "one");
+  ASSERT_TRUE(sink.commit(advance(0, 1), rejects));
+}
+
+// A single statement that the server does not end is left at the deadline too.
+TEST_F(ViewSinkTest, AStatementIsNotWaitedForBeyondTheDeadline) {
+  auto patient = options();
+  patient.connection.lock_timeout_ms = 20'000;
+  patient.commit_timeout_ms = 500;
+  PostgresViewSink sink(patient, kViews);
+  EXPECT_EQ(position(sink), 0);
+  run("BEGIN");
+  run("INSERT INTO voketag.items VALUES (1, 'in the way')");
+  item(sink, 0, 1, "one");
+  Rejects rejects;
+  const auto began = std::chrono::steady_clock::now();
+  const auto done = sink.commit(advance(0, 1), rejects);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, events::Errc::kUnavailable);
+  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+  EXPECT_FALSE(sink.backend_id());
+  end_writers();
+  run("ROLLBACK");
+}
+
+TEST_F(ViewSinkTest, TheRejectHandlersTimeIsNotTheDatabases) {
+  auto hasty = options();
+  hasty.commit_timeout_ms = 400;
+  PostgresViewSink sink(hasty, kViews);
+  EXPECT_EQ(position(sink), 0);
+  item(sink, 0, 1, "\xff");
+  item(sink, 1, 2, "good");
+  Rejects rejects;
+  rejects.when_told = [] {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(500);
+    while (std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    return events::Status{};
+  };
+  const auto done = sink.commit(advance(0, 2), rejects);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(item_count(), "1");
 }
 
 TEST_F(ViewSinkTest, AfterSeveralDeadlocksOrTimeoutsItGivesUpForNow) {

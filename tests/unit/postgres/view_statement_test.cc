@@ -148,6 +148,46 @@ RC_GTEST_PROP(ViewArraysTest, MergeToTheSameRowsInAnyOrder, ()) {
   RC_ASSERT(decode(ViewArrays(kLives, kEnums, shuffled)) == expected);
 }
 
+// ---- columns that another decides
+// ----------------------------------------------------------------
+
+constexpr std::array kDecidedColumns{Column{"id", ColumnType::kInt64},
+                                     Column{"name", ColumnType::kText, {}, false, "changed"},
+                                     Column{"status", ColumnType::kEnum, "life", false, "changed"},
+                                     Column{"changed", ColumnType::kInt64, {}, true}};
+constexpr View kDecided{"lives", kDecidedColumns, 1, Merge::kUpsert};
+
+TEST(ViewArraysTest, TheRowThatIsLaterGivesAllThatItDecides) {
+  const std::string rows = encode(kDecided, {{1, "old", "ancient", 5},
+                                             {1, std::nullopt, "young", 7},
+                                             {1, "older", "ancient", 6},
+                                             {2, "none", "old", std::nullopt},
+                                             {2, "some", std::nullopt, 0},
+                                             {3, std::nullopt, "young", 4},
+                                             {3, "joined", "old", 4}});
+  const std::vector<Life> merged{
+      {1, std::nullopt, "young", 7}, {2, "some", std::nullopt, 0}, {3, "joined", "old", 4}};
+  EXPECT_EQ(decode(ViewArrays(kDecided, kEnums, rows)), merged);
+}
+
+TEST(ViewStatementTest, ADecidedColumnFollowsTheLaterRow) {
+  const std::string sql = insert_sql(kDecided);
+  EXPECT_NE(
+      sql.find("name = CASE WHEN (excluded.changed > existing.changed OR (existing.changed IS "
+               "NULL AND excluded.changed IS NOT NULL)) THEN excluded.name WHEN "
+               "excluded.changed IS NOT DISTINCT FROM existing.changed THEN "
+               "COALESCE(existing.name, excluded.name) ELSE existing.name END"),
+      std::string::npos)
+      << sql;
+}
+
+TEST(ViewStatementTest, WhatDecidesMustGrow) {
+  static constexpr std::array kWrong{Column{"id", ColumnType::kInt64},
+                                     Column{"name", ColumnType::kText, {}, false, "id"}};
+  static constexpr View kView{"lives", kWrong, 1, Merge::kUpsert};
+  EXPECT_THROW(insert_sql(kView), std::logic_error);
+}
+
 TEST(ViewStatementTest, MergesByTheRuleAndLeavesUnchangedRowsAlone) {
   EXPECT_EQ(
       insert_sql(kLives),

@@ -181,6 +181,70 @@ TEST_F(AnchoringTest, OurRootFollowsAnOutsidersAnchorAsTheNextRevision) {
   EXPECT_EQ(completed[1].anchor_id, completed[0].anchor_id);
 }
 
+// `batches` asks again by timer, whether or not the root is lost.
+TEST_F(AnchoringTest, ARetryOfWhatIsUnderWayChangesNothing) {
+  deliver(own_root(1, 0x11));
+  pass_queue_on();
+  deliver(request(1, 0x11, "retry"));
+  pass_queue_on();
+  advance(2000);
+  deliver(request(1, 0x11, "retry"));
+  pass_queue_on();
+  advance(4000);
+  EXPECT_EQ(results<AnchorSubmitted>().size(), 1U);
+  ASSERT_EQ(results<AnchorCompleted>().size(), 1U);
+  EXPECT_EQ(results<AnchorCompleted>()[0].revision, 1);
+  EXPECT_TRUE(context_.dead_letters.empty());
+  EXPECT_TRUE(context_.timers.empty());
+}
+
+TEST_F(AnchoringTest, ARetryOfWhatIsLostTakesItsPlace) {
+  deliver(own_root(1, 0x11));
+  context_.take();  // lost on the way to the queue
+  deliver(request(1, 0x11, "retry"));
+  pass_queue_on();
+  deliver(request(2, 0x22, "retry"));  // of this one the root itself was lost
+  pass_queue_on();
+  advance(2000);
+  EXPECT_EQ(results<AnchorCompleted>().size(), 2U);
+}
+
+TEST_F(AnchoringTest, ARetryOfOursWinsOverAnOutsidersRoot) {
+  deliver(request(1, 0x99));
+  pass_queue_on();
+  advance(2000);
+  deliver(request(1, 0x11, "retry"));
+  ASSERT_EQ(context_.emitted.size(), 1U);
+  EXPECT_EQ(context_.emitted[0].as<AnchorQueued>().origin, "own");
+  pass_queue_on();
+  advance(2000);
+  const auto completed = results<AnchorCompleted>();
+  ASSERT_EQ(completed.size(), 2U);
+  EXPECT_EQ(completed[1].merkle_root, test_hash(0x11));
+  EXPECT_EQ(completed[1].revision, 2);
+  deliver(request(1, 0x99));
+  ASSERT_EQ(context_.dead_letters.size(), 1U);
+  EXPECT_EQ(context_.dead_letters[0].reason, "foreign_root");
+}
+
+TEST_F(AnchoringTest, AFailureAnswersTheLatestAttemptThatWaited) {
+  use({.mock_failures = 5});
+  deliver(own_root(1, 0x11));
+  pass_queue_on();
+  deliver(request(1, 0x11, "retry"));
+  pass_queue_on();
+  advance(2000);
+  ASSERT_EQ(results<AnchorFailed>().size(), 1U);
+  EXPECT_EQ(results<AnchorFailed>()[0].retry_count, 1);
+}
+
+TEST_F(AnchoringTest, AQueueThatLostARootStopsInsteadOfGoingOnWithoutIt) {
+  deliver(own_root(1, 0x11));
+  pass_queue_on();
+  context_.state.erase("slot/0:mock/0");
+  EXPECT_THROW(advance(2000), std::logic_error);
+}
+
 // ---- the queue ----------------------------------------------------------------------------------
 
 TEST_F(AnchoringTest, AnotherSigningKeysQueueIsADeadLetter) {

@@ -108,8 +108,10 @@ class BatchesTest : public ::testing::Test {
   FakeContext context_;
   BatchesProcessor batches_{BatchesConfig{.products_in_flight_max = 12,
                                           .stall_timeout_ms = 60'000,
-                                          .reminders_max = 5,
-                                          .anchor_retry_ms = 900'000}};
+                                          .stall_timeout_max_ms = 600'000,
+                                          .reminders_max = 6,
+                                          .anchor_retry_ms = 900'000,
+                                          .anchor_retry_max_ms = 3'600'000}};
 };
 
 TEST_F(BatchesTest, RequestsTheOnlyChunk) {
@@ -290,25 +292,67 @@ TEST_F(BatchesTest, RemindsOfOpenChunksWithDoublingDelayAndThenFails) {
   subtree(1, 41);
   context_.emitted.clear();
   const auto begun = context_.time.ms;
-  std::int64_t delay = 60'000;
   std::int64_t due = begun;
-  for (int reminder = 0; reminder < 5; ++reminder, delay *= 2) {
-    due += delay;
+  for (const std::int64_t minutes : {1, 2, 4, 8, 10, 10}) {
+    due += minutes * 60'000;
     context_.advance_to(batches_, {due - 1});
     EXPECT_THAT(requested_chunks(), ElementsAre());
     context_.advance_to(batches_, {due});
     EXPECT_THAT(requested_chunks(), ElementsAre(0, 2, 3));
   }
-  context_.advance_to(batches_, {due + delay});
+  context_.advance_to(batches_, {due + 600'000});
   ASSERT_EQ(context_.emitted.size(), 1U);
   const auto failure = context_.emitted[0].as<BatchFailed>();
   EXPECT_EQ(failure.batch_id, kBatch);
   EXPECT_EQ(failure.tenant, "acme");
   EXPECT_EQ(failure.reason, "generation_stalled");
-  EXPECT_THAT(failure.detail, HasSubstr("3 chunks"));
+  EXPECT_THAT(failure.detail, HasSubstr("3 chunks did not come back after 6 reminders"));
   EXPECT_EQ(status(), "failed");
   EXPECT_EQ(context_.state.values.size(), 1U);
   EXPECT_TRUE(context_.timers.empty());
+}
+
+TEST_F(BatchesTest, OutlastsAnOutageOfADay) {
+  BatchesProcessor batches{BatchesConfig{}};
+  context_.deliver(batches, kBatch.to_string(), accepted(41));
+  context_.advance(batches, 24 * 3'600'000);
+  EXPECT_EQ(status(), "generating");
+  for (std::int64_t chunk = 0; chunk < 11; ++chunk) {
+    context_.deliver(batches, kBatch.to_string(),
+                     MerkleSubtreeComputed{kBatch, chunk, 11, 41, kRoot});
+  }
+  context_.deliver(batches, kBatch.to_string(), MerkleRootComputed{kBatch, kRoot, 41});
+  EXPECT_EQ(status(), "anchoring");
+}
+
+TEST_F(BatchesTest, FailsAtLastAndKeepsNothingOpen) {
+  BatchesProcessor batches{BatchesConfig{}};
+  context_.deliver(batches, kBatch.to_string(), accepted(41));
+  context_.advance(batches, 25 * 3'600'000);
+  EXPECT_EQ(status(), "failed");
+  EXPECT_TRUE(context_.timers.empty());
+}
+
+TEST_F(BatchesTest, SaysThatOnlyTheRootIsMissing) {
+  deliver(accepted(8));
+  subtree(0, 8);
+  subtree(1, 8);
+  context_.emitted.clear();
+  context_.advance(batches_, 10'000'000);
+  ASSERT_EQ(context_.emitted.size(), 1U);
+  const auto detail = context_.emitted[0].as<BatchFailed>().detail;
+  EXPECT_THAT(detail, HasSubstr("every chunk came back, but its Merkle root did not"));
+  EXPECT_THAT(detail, HasSubstr("voketag dlq list"));
+}
+
+TEST_F(BatchesTest, OfAnOnlyChunkSaysThatItOrItsRootIsMissing) {
+  deliver(accepted(4));
+  subtree(0, 4);
+  context_.emitted.clear();
+  context_.advance(batches_, 10'000'000);
+  ASSERT_EQ(context_.emitted_as<BatchFailed>().size(), 1U);
+  EXPECT_THAT(context_.emitted_as<BatchFailed>()[0].detail,
+              HasSubstr("its only chunk or its Merkle root did not come back"));
 }
 
 TEST_F(BatchesTest, RemindsOfTheOnlyChunk) {
@@ -320,7 +364,60 @@ TEST_F(BatchesTest, RemindsOfTheOnlyChunk) {
   deliver(MerkleRootComputed{kBatch, kRoot, 4});
   EXPECT_EQ(status(), "anchoring");
   EXPECT_EQ(context_.state.count("window/"), 0U);
+}
+
+TEST_F(BatchesTest, OfAnOnlyChunkNothingIsReadOrKept) {
+  deliver(accepted(4));
+  const auto writes = context_.state.writes;
+  const auto reads = context_.state.reads;
+  subtree(0, 4);
+  EXPECT_EQ(context_.state.writes, writes);
+  EXPECT_EQ(context_.state.reads, reads);
+  deliver(MerkleRootComputed{kBatch, kRoot, 4});
+  EXPECT_EQ(context_.state.reads, reads + 1);
+  EXPECT_EQ(context_.state.writes, writes + 1);
+}
+
+TEST_F(BatchesTest, AChunkOfAnotherCutIsADeadLetter) {
+  deliver(accepted(41));
+  deliver(MerkleSubtreeComputed{kBatch, 0, 3, 41, kRoot});
+  ASSERT_EQ(context_.dead_letters.size(), 1U);
+  EXPECT_EQ(context_.dead_letters[0].reason, "unrequested_chunk");
+}
+
+// The root was lost on its way to the chain, or became a dead letter there.
+TEST_F(BatchesTest, AsksForAnchoringAgainWhenNothingIsHeardOfIt) {
+  generate();
+  std::int64_t due = context_.time.ms;
+  for (const std::int64_t minutes : {15, 30, 60, 60}) {
+    due += minutes * 60'000;
+    context_.advance_to(batches_, {due - 1});
+    EXPECT_TRUE(context_.emitted.empty());
+    context_.advance_to(batches_, {due});
+    const auto emitted = context_.take();
+    ASSERT_EQ(emitted.size(), 1U);
+    EXPECT_EQ(emitted[0].key, kBatch.to_string());
+    const auto again = emitted[0].as<AnchorAccepted>();
+    EXPECT_EQ(again.origin, "retry");
+    EXPECT_EQ(again.merkle_root, kRoot);
+    EXPECT_EQ(again.product_count, 4);
+  }
+  EXPECT_EQ(status(), "anchoring");
+  deliver(anchored());
+  EXPECT_EQ(status(), "completed");
   EXPECT_TRUE(context_.timers.empty());
+}
+
+TEST_F(BatchesTest, AfterAFailureOnlyItsOwnTimerAsksAgain) {
+  generate();
+  deliver(failed(events::Timestamp{context_.time.ms + 10 * 3'600'000}));
+  context_.advance(batches_, 10 * 3'600'000 - 1);
+  EXPECT_TRUE(context_.emitted.empty());
+  context_.advance(batches_, 1);
+  EXPECT_EQ(context_.take().size(), 1U);
+  // And should that be lost as well, it is asked for again.
+  context_.advance(batches_, 3'600'000);
+  EXPECT_EQ(context_.take().size(), 1U);
 }
 
 TEST_F(BatchesTest, ABatchThatMovesIsNotStuck) {
@@ -391,7 +488,6 @@ TEST_F(BatchesTest, AnOutsidersAnchorUnderOurIdIsNotOurs) {
   deliver(foreign);
   EXPECT_EQ(status(), "anchoring");
   EXPECT_TRUE(context_.emitted.empty());
-  EXPECT_TRUE(context_.timers.empty());
 }
 
 TEST_F(BatchesTest, AnchorsOfOthersAreIgnored) {

@@ -19,6 +19,7 @@ namespace voketag::processors::testing {
 class FakeStore : public state::Store {
  public:
   std::optional<std::string> get(std::string_view key) const override {
+    ++reads;
     const auto found = values.find(key);
     if (found == values.end()) return std::nullopt;
     return found->second;
@@ -48,6 +49,7 @@ class FakeStore : public state::Store {
   }
 
   std::map<std::string, std::string, std::less<>> values;
+  mutable std::size_t reads = 0;
   std::size_t writes = 0;
   std::size_t written_bytes = 0;
 };

@@ -95,10 +95,22 @@ class FakeView : public RowWriter {
     const auto [there, is_new] = table.try_emplace(key, row);
     if (is_new) return;
     if (view.merge == Merge::kInsert) throw std::logic_error("key " + key + " is there already");
-    for (std::size_t i = view.key_columns; i < row.size(); ++i) {
-      auto& old = there->second[i];
-      if (!old || (row[i] && wins(view.columns[i], *row[i], *old))) old = row[i];
+    Row& old = there->second;
+    for (const bool decided : {true, false}) {  // the deciding columns last: they are looked at
+      for (std::size_t i = view.key_columns; i < row.size(); ++i) {
+        const auto& decider = view.columns[i].decided_by;
+        if (decided == decider.empty()) continue;
+        const std::size_t by = decided ? index_of(view, decider) : i;
+        const bool arrives_later = decided && later(view.columns[by], row[by], old[by]);
+        const bool is_late = decided && later(view.columns[by], old[by], row[by]);
+        const bool by_own_rule = !old[i] || later(view.columns[i], row[i], old[i]);
+        if (arrives_later || (!is_late && by_own_rule)) old[i] = row[i];
+      }
     }
+  }
+
+  static bool later(const Column& column, const Value& value, const Value& old) {
+    return value && (!old || wins(column, *value, *old));
   }
 
   static bool wins(const Column& column, const std::string& value, const std::string& old) {

@@ -66,6 +66,14 @@ TEST_F(MerkleTest, DropsThePartsOfAWholeTree) {
   EXPECT_EQ(context_.state.count("whole/"), 1U);
 }
 
+TEST_F(MerkleTest, AnnouncesNoRootOverPartsThatAreLost) {
+  deliver(subtree(0, 3, 1));
+  deliver(subtree(1, 3, 2));
+  context_.state.erase("part/" + kBatch.to_string() + "/00000001");
+  EXPECT_THROW(deliver(subtree(2, 3, 3)), std::logic_error);
+  EXPECT_TRUE(context_.emitted.empty());
+}
+
 TEST_F(MerkleTest, BatchesDoNotMix) {
   deliver(subtree(0, 2, 1));
   auto other = subtree(1, 2, 1);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "events/tokens_view.h"
+#include "processors/anchoring/anchoring_processor.h"
 #include "processors/tokens/product_id.h"
 #include "processors/tokens/token.h"
 #include "processors/views/anchors_projection.h"
@@ -104,6 +105,16 @@ TEST(ProductsViewTest, RefusesTheWholeChunkForOneBadToken) {
 
 // ---- batches ------------------------------------------------------------------------------------
 
+Sent queued_for(std::int64_t attempt, const char* origin = "own") {
+  return sent(events::AnchorQueued{kAnchor, kBatch, test_hash(1), 2000, origin, attempt});
+}
+
+Sent failed_at(std::int64_t attempt) {
+  return sent(events::AnchorFailed{kAnchor, kBatch, "no_funds",
+                                   "failure " + std::to_string(attempt), attempt - 1, std::nullopt,
+                                   "own"});
+}
+
 std::vector<Sent> life_of_a_batch(bool is_failed_first) {
   events::BatchAccepted accepted;
   accepted.batch_id = kBatch;
@@ -124,7 +135,7 @@ std::vector<Sent> life_of_a_batch(bool is_failed_first) {
                                    "acme",
                                    2000,
                                    test_hash(1),
-                                   kAnchor,
+                                   anchor_id_of(kBatch),
                                    "mock",
                                    {kTransaction},
                                    {1'699'999'999'000},
@@ -133,8 +144,10 @@ std::vector<Sent> life_of_a_batch(bool is_failed_first) {
                          sent(events::MerkleRootComputed{kBatch, test_hash(1), 2000}),
                          sent(completed)};
   if (is_failed_first) {
-    life.push_back(sent(events::AnchorFailed{kAnchor, kBatch, "no_funds", "the account is empty", 0,
-                                             std::nullopt, "own"}));
+    for (std::int64_t attempt = 1; attempt <= 2; ++attempt) {
+      life.push_back(queued_for(attempt));
+      life.push_back(failed_at(attempt));
+    }
   }
   return life;
 }
@@ -157,7 +170,7 @@ TEST(BatchesViewTest, ShowsTheLifeOfABatch) {
   EXPECT_EQ(of_batch(view, "product_count"), "2000");
   EXPECT_EQ(of_batch(view, "merkle_root"), test_hash(1).to_string());
   EXPECT_EQ(of_batch(view, "transaction_id"), kTransaction);
-  EXPECT_EQ(of_batch(view, "job_id"), kAnchor.to_string());
+  EXPECT_EQ(of_batch(view, "job_id"), anchor_id_of(kBatch).to_string());
   EXPECT_EQ(of_batch(view, "error"), std::nullopt);
   EXPECT_EQ(of_batch(view, "requested_at"), "2023-11-14T22:13:19.000Z");
   EXPECT_EQ(of_batch(view, "completed_at"), "2023-11-14T22:13:25.000Z");
@@ -167,6 +180,45 @@ TEST(BatchesViewTest, ShowsTheLifeOfABatch) {
   EXPECT_EQ(of_batch(view, "metadata"), R"({"a":1})");
   EXPECT_EQ(of_batch(view, "key_id"), "3");
   EXPECT_EQ(of_batch(view, "chunk_size"), "1024");
+}
+
+TEST(BatchesViewTest, KnowsItsAnchorFromTheRootOn) {
+  BatchesProjection projection;
+  FakeView view;
+  ASSERT_TRUE(project(view, projection, life_of_a_batch(false)[2]));
+  EXPECT_EQ(of_batch(view, "status"), "anchoring");
+  EXPECT_EQ(of_batch(view, "job_id"), anchor_id_of(kBatch).to_string());
+}
+
+TEST(BatchesViewTest, ShowsWhetherAnchoringHasFailedOrIsTriedAgain) {
+  BatchesProjection projection;
+  FakeView view;
+  for (const auto& event : life_of_a_batch(false)) {
+    if (event.topic != events::BatchCompleted::kTopic) {
+      ASSERT_TRUE(project(view, projection, event));
+    }
+  }
+  for (std::int64_t attempt = 1; attempt <= 3; ++attempt) {
+    ASSERT_TRUE(project(view, projection, queued_for(attempt)));
+    EXPECT_EQ(of_batch(view, "status"), "anchoring");
+    EXPECT_EQ(of_batch(view, "error"), std::nullopt);
+    ASSERT_TRUE(project(view, projection, failed_at(attempt)));
+    EXPECT_EQ(of_batch(view, "status"), "anchor_failed");
+    EXPECT_EQ(of_batch(view, "error"), "failure " + std::to_string(attempt));
+  }
+  ASSERT_TRUE(project(view, projection, failed_at(2)));
+  EXPECT_EQ(of_batch(view, "error"), "failure 3");
+  ASSERT_TRUE(project(view, projection, life_of_a_batch(false).back()));
+  EXPECT_EQ(of_batch(view, "status"), "completed");
+  EXPECT_EQ(of_batch(view, "error"), std::nullopt);
+}
+
+TEST(BatchesViewTest, AnOutsidersRootInTheQueueMakesNoRow) {
+  BatchesProjection projection;
+  FakeView view;
+  ASSERT_TRUE(project(view, projection, queued_for(1)));
+  ASSERT_TRUE(project(view, projection, queued_for(2, "external")));
+  EXPECT_EQ(view.size("batches"), 0U);
 }
 
 TEST(BatchesViewTest, ShowsAFailure) {
@@ -275,17 +327,67 @@ TEST(AnchorsViewTest, ShowsTheLifeOfAnAnchor) {
   EXPECT_EQ(of_anchor(view, "gas_used"), "22280");
   EXPECT_EQ(of_anchor(view, "gas_price_gwei"), "1.5");
   EXPECT_EQ(of_anchor(view, "network"), "mock");
-  EXPECT_EQ(of_anchor(view, "error"), "the account is empty");
+  EXPECT_EQ(of_anchor(view, "error"), std::nullopt);
   EXPECT_EQ(of_anchor(view, "retry_count"), "2");
   EXPECT_EQ(of_anchor(view, "created_at"), "2023-11-14T22:13:20.000Z");
   EXPECT_EQ(of_anchor(view, "updated_at"), "2023-11-14T22:13:27.500Z");
   EXPECT_EQ(of_anchor(view, "anchored_at"), "2023-11-14T22:13:27.000Z");
-  EXPECT_EQ(of_anchor(view, "next_retry_at"), "2023-11-14T22:13:23.000Z");
+  EXPECT_EQ(of_anchor(view, "next_retry_at"), std::nullopt);
   EXPECT_EQ(of_anchor(view, "chain_id"), "0");
   EXPECT_EQ(of_anchor(view, "revision"), "1");
   EXPECT_EQ(of_anchor(view, "aggregate_root"), test_hash(3).to_string());
   EXPECT_EQ(of_anchor(view, "tree_size"), "2");
   EXPECT_EQ(of_anchor(view, "aggregate_path"), "[\"" + test_hash(4).to_string() + "\"]");
+}
+
+TEST(AnchorsViewTest, AFailureShowsWhyAndWhenItIsTriedAgain) {
+  AnchorsProjection projection;
+  FakeView view;
+  const auto life = life_of_an_anchor();
+  for (std::size_t i = 0; i < 4; ++i) ASSERT_TRUE(project(view, projection, life[i]));
+  EXPECT_EQ(of_anchor(view, "status"), "failed");
+  EXPECT_EQ(of_anchor(view, "error"), "the account is empty");
+  EXPECT_EQ(of_anchor(view, "next_retry_at"), "2023-11-14T22:13:23.000Z");
+}
+
+// An outsider anchored a root of his own under our batch_id, before ours was there.
+RC_GTEST_PROP(AnchorsViewTest, ALaterRevisionReplacesAllOfTheEarlier, ()) {
+  AnchorsProjection projection;
+  auto events = life_of_an_anchor();
+  events::AnchorCompleted foreign;
+  foreign.anchor_id = kAnchor;
+  foreign.batch_id = kBatch;
+  foreign.merkle_root = test_hash(0x99);
+  foreign.product_count = 3;
+  foreign.network = "mock";
+  foreign.transaction_id = {"0x" + std::string(64, 'f')};
+  foreign.block_number = 5;
+  foreign.block_hash = {"0x" + std::string(64, 'e')};
+  foreign.gas_price_gwei = {"9"};
+  foreign.aggregate = {test_hash(0x98), 0, 1, {}};
+  auto own = events::decode<events::AnchorCompleted>(events.back().json).value();
+  own.revision = 2;
+  events.back() = sent(own, "", 1'700'000'007'500);
+  events.push_back(sent(foreign, "", 1'700'000'000'100));
+  events.push_back(sent(events::AnchorQueued{kAnchor, kBatch, test_hash(0x99), 3, "external", 1},
+                        "0:mock", 1'700'000'000'000));
+  FakeView view;
+  while (!events.empty()) {
+    const auto at = *rc::gen::inRange<std::size_t>(0, events.size());
+    RC_ASSERT(project(view, projection, events[at]).has_value());
+    events.erase(events.begin() + static_cast<std::ptrdiff_t>(at));
+  }
+  RC_ASSERT(of_anchor(view, "revision") == "2");
+  RC_ASSERT(of_anchor(view, "merkle_root") == test_hash(1).to_string());
+  RC_ASSERT(of_anchor(view, "product_count") == "2000");
+  RC_ASSERT(of_anchor(view, "transaction_id") == kTransaction);
+  RC_ASSERT(of_anchor(view, "leaf_index") == "1");
+  RC_ASSERT(of_anchor(view, "block_number") == "12");
+  RC_ASSERT(of_anchor(view, "gas_price_gwei") == "1.5");
+  RC_ASSERT(of_anchor(view, "tree_size") == "2");
+  RC_ASSERT(of_anchor(view, "aggregate_root") == test_hash(3).to_string());
+  RC_ASSERT(of_anchor(view, "aggregate_path") == "[\"" + test_hash(4).to_string() + "\"]");
+  RC_ASSERT(of_anchor(view, "status") == "completed");
 }
 
 TEST(AnchorsViewTest, ASubmittedTransactionIsARowAndItsAnchorsAreProcessing) {
