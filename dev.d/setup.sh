@@ -8,8 +8,8 @@ readonly packages=(
   librocksdb-dev libpqxx-dev libpq-dev libsimdjson-dev rapidjson-dev libexpected-dev libspdlog-dev
   libcli11-dev libtomlplusplus-dev libssl-dev libcurl4-openssl-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  kcat=kcat default-jdk-headless=javac maven=mvn nodejs=node npm=npm jq=jq curl=curl openssl=openssl
-  python3=python3 ca-certificates
+  patch=patch kcat=kcat default-jdk-headless=javac maven=mvn nodejs=node npm=npm jq=jq curl=curl
+  openssl=openssl python3=python3 ca-certificates
 )
 
 readonly librdkafka_version=2.15.1
@@ -83,7 +83,8 @@ install_packages() {
 
 setup_librdkafka() {
   local stamp=$root/.dev/librdkafka/version
-  local wanted="$librdkafka_version ${librdkafka_options[*]}"
+  local wanted
+  wanted="$librdkafka_version ${librdkafka_options[*]} $(cksum <"$root/dev.d/librdkafka.patch")"
   [[ $(cat "$stamp" 2>/dev/null) != "$wanted" ]] || return 0
   step librdkafka "build librdkafka $librdkafka_version from source" \
     "It comes from the npm package $librdkafka_package: is the npm registry reachable?" \
@@ -106,6 +107,7 @@ build_librdkafka() {
   fi
   tar -xzf "$archive" package/deps/librdkafka
   cd package/deps/librdkafka
+  patch -p1 <"$root/dev.d/librdkafka.patch"
   ./configure "${librdkafka_options[@]}"
   make -j2 -C src librdkafka.a
   mkdir -p "$prefix/include/librdkafka" "$prefix/lib"

@@ -27,7 +27,8 @@ std::string event_type(std::string_view topic);
 // "/external", the time with the broker's.
 Envelope read_envelope(const RecordView& record);
 
-// The envelope of something that no record caused (a timer): a trace of its own, derived from the id.
+// The envelope of something that no record caused (a timer): a trace of its own, derived from the
+// id.
 Envelope begin_envelope(std::string id, std::string_view source, std::string_view type,
                         Timestamp time);
 

@@ -13,7 +13,8 @@
 
 namespace voketag::runtime {
 
-// Zeroes mean: nothing is being handled, nothing has died. The deaths are those at the named record.
+// Zeroes mean: nothing is being handled, nothing has died. The deaths are those at the named
+// record.
 struct CrashMarker::Page {
   std::uint32_t inside;
   std::uint32_t deaths;
@@ -24,9 +25,9 @@ struct CrashMarker::Page {
 
 events::Result<CrashMarker> CrashMarker::open(const std::filesystem::path& file) {
   const auto failed = [&](const char* doing) {
-    return events::fail(events::Errc::kUnavailable,
-                        std::string(doing) + " " + file.string() + ": " + std::strerror(errno) +
-                            "; the state directory must be writable");
+    return events::fail(events::Errc::kUnavailable, std::string(doing) + " " + file.string() +
+                                                        ": " + std::strerror(errno) +
+                                                        "; the state directory must be writable");
   };
   const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0) return failed("opening the crash marker");
@@ -34,8 +35,7 @@ events::Result<CrashMarker> CrashMarker::open(const std::filesystem::path& file)
     ::close(descriptor);
     return failed("sizing the crash marker");
   }
-  void* memory =
-      ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+  void* memory = ::mmap(nullptr, sizeof(Page), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
   ::close(descriptor);
   if (memory == MAP_FAILED) return failed("mapping the crash marker");
 
@@ -85,7 +85,9 @@ void CrashMarker::enter(std::string_view topic, std::int32_t partition, std::int
   page_->inside = 1;
 }
 
-std::int32_t CrashMarker::partition() const { return page_ == nullptr ? 0 : page_->partition; }
+std::int32_t CrashMarker::partition() const {
+  return page_ == nullptr ? 0 : page_->partition;
+}
 
 void CrashMarker::forget() {
   if (page_ != nullptr) page_->deaths = 0;

@@ -11,7 +11,8 @@ namespace voketag::runtime {
 
 // Remembers across a crash which record a worker was handling, so that one that kills the process
 // time and again can be set aside instead of stopping the partition for ever. A page of a file
-// mapped into memory: writing costs a few stores, and a killed process's page is kept by the kernel.
+// mapped into memory: writing costs a few stores, and a killed process's page is kept by the
+// kernel.
 //
 // Used by one thread.
 class CrashMarker {

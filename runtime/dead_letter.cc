@@ -38,11 +38,11 @@ events::OutputRecord make_dead_letter(const events::RecordView& record, std::str
   const events::Envelope cause = events::read_envelope(record);
   const std::string origin = std::string(record.topic) + "/" + std::to_string(record.partition) +
                              "/" + std::to_string(record.offset);
-  events::Envelope envelope = events::derive_envelope(
-      cause, "/voketag/" + std::string(processor), events::kDeadLetters, 0, record.timestamp);
-  envelope.id = events::Uuid::v5(events::kNamespace,
-                                 "dead-letter:" + origin + ":" + std::string(processor))
-                    .to_string();
+  events::Envelope envelope = events::derive_envelope(cause, "/voketag/" + std::string(processor),
+                                                      events::kDeadLetters, 0, record.timestamp);
+  envelope.id =
+      events::Uuid::v5(events::kNamespace, "dead-letter:" + origin + ":" + std::string(processor))
+          .to_string();
 
   events::OutputRecord letter;
   letter.topic = events::kDeadLetters;

@@ -84,8 +84,7 @@ struct Engine::Implementation {
     result.transaction_bytes_max = options.transaction_bytes_max;
     result.crash_marker_file =
         database.directory() / ("handling-" + name + "-" + std::to_string(slot));
-    result.member_file =
-        database.directory() / ("member-" + name + "-" + std::to_string(slot));
+    result.member_file = database.directory() / ("member-" + name + "-" + std::to_string(slot));
     return result;
   }
 
@@ -129,8 +128,8 @@ struct Engine::Implementation {
 };
 
 Engine::Engine(Log& log, state::Database& database, const Clock& clock, EngineOptions options)
-    : implementation_(new Implementation{log, database, clock, std::move(options), {}, {}, {}, {},
-                                         {}, {}, {}}) {}
+    : implementation_(new Implementation{
+          log, database, clock, std::move(options), {}, {}, {}, {}, {}, {}, {}}) {}
 
 Engine::~Engine() = default;
 
@@ -162,7 +161,8 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
       self.guard(worker->name(), [&] { return self.run_worker(*worker); });
     });
     restore_threads.emplace_back([&self, worker = worker.get()] {
-      self.guard("restore " + worker->name(), [&] { return self.run_restorer(worker->restorer()); });
+      self.guard("restore " + worker->name(),
+                 [&] { return self.run_restorer(worker->restorer()); });
     });
   }
   for (const auto& projection : self.projections) {
@@ -173,8 +173,9 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
           ProjectorOptions projector_options;
           projector_options.name_prefix = self.options.name_prefix;
           projector_options.member_file =
-              self.database.directory() / ("member-view-" + std::string(projection.projection->name()) +
-                                           "-" + std::to_string(slot));
+              self.database.directory() /
+              ("member-view-" + std::string(projection.projection->name()) + "-" +
+               std::to_string(slot));
           Projector projector(self.log, *projection.projection, *sink, self.clock,
                               std::move(projector_options));
           return self.run_projector(projector);

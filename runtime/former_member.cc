@@ -38,9 +38,10 @@ void write_former_member(const std::filesystem::path& file, const FormerMember& 
   std::error_code failed;
   if (written) std::filesystem::rename(next, file, failed);
   if (written && !failed) return;
-  spdlog::warn("{} was not written: after a crash this process waits for the session of its dead "
-               "member; the state directory must be writable",
-               file.string());
+  spdlog::warn(
+      "{} was not written: after a crash this process waits for the session of its dead "
+      "member; the state directory must be writable",
+      file.string());
 }
 
 void erase_former_member(const std::filesystem::path& file) {

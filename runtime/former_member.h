@@ -10,8 +10,8 @@
 #include "events/field.h"
 
 // After a crash the consumer group still counts the dead member in, until its session ends: seconds
-// in which nobody else owns its partitions. The process that comes back goes on in its name for that
-// long (docs/decisions/0008-going-on-after-a-crash.md).
+// in which nobody else owns its partitions. The process that comes back goes on in its name for
+// that long (docs/decisions/0008-going-on-after-a-crash.md).
 namespace voketag::runtime {
 
 // What a member of a group was last given; kept in a file beside the state.

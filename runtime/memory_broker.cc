@@ -176,8 +176,7 @@ std::optional<MemoryLog::Broker::Script> MemoryLog::Broker::take_script(const st
 
 // ---- groups -------------------------------------------------------------------------------------
 
-std::string Broker::add_member(const std::string& group_name,
-                               const std::set<std::int32_t>& owned) {
+std::string Broker::add_member(const std::string& group_name, const std::set<std::int32_t>& owned) {
   const std::string id = group_name + "-" + std::to_string(++last_member_);
   Member member;
   member.owned = owned;

@@ -29,8 +29,8 @@ class MemoryLog::Broker {
   };
   struct Entry {
     std::int64_t offset = 0;
-    std::int64_t transaction = 0;           // 0: none
-    std::shared_ptr<const Stored> stored;   // null: a marker
+    std::int64_t transaction = 0;          // 0: none
+    std::shared_ptr<const Stored> stored;  // null: a marker
   };
   struct Partition {
     std::vector<Entry> entries;
@@ -62,7 +62,7 @@ class MemoryLog::Broker {
     std::int64_t began_ms = 0;
     std::set<TopicPartition> partitions;
     std::map<std::string, std::map<TopicPartition, std::int64_t>> offsets;  // by group
-    std::vector<Marker> markers;  // still to be written
+    std::vector<Marker> markers;                                            // still to be written
   };
   struct Identity {
     std::int32_t epoch = 0;

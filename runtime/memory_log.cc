@@ -147,7 +147,8 @@ class MemoryMembership final : public MemoryMember {
     id_ = broker_.add_member(group_, {});
   }
 
-  // As a cooperative client does: give up first, then take, then join again if anything was given up.
+  // As a cooperative client does: give up first, then take, then join again if anything was given
+  // up.
   void take_assignment(RebalanceListener& listener) {
     auto& member = *self();
     member.target_pending = false;
@@ -350,8 +351,8 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     using Standing = MemoryMember::Standing;
     const Standing standing = member.standing();
     // Behind by a generation: the client's own thread has learned of the new one, or has not.
-    const bool refused = standing == Standing::kExpelled ||
-                         (standing == Standing::kBehind && broker_.below(2) == 0);
+    const bool refused =
+        standing == Standing::kExpelled || (standing == Standing::kBehind && broker_.below(2) == 0);
     if (refused) {
       finish(MemoryLog::Broker::Decision::kAborted);
       if (standing == Standing::kExpelled) {
@@ -368,9 +369,12 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     const std::string truth = script.took_effect ? ", took effect" : ", took no effect";
     if (script.crash) return "crash in a commit" + truth;
     switch (script.outcome) {
-      case CommitOutcome::kUnknown: return "unknown commit" + truth;
-      case CommitOutcome::kAborted: return "aborted commit";
-      default: return "fatal commit";
+      case CommitOutcome::kUnknown:
+        return "unknown commit" + truth;
+      case CommitOutcome::kAborted:
+        return "aborted commit";
+      default:
+        return "fatal commit";
     }
   }
 
@@ -381,15 +385,20 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
       throw SimulatedCrash{};
     }
     switch (script.outcome) {
-      case CommitOutcome::kCommitted: finish(Decision::kCommitted); return {script.outcome, {}};
+      case CommitOutcome::kCommitted:
+        finish(Decision::kCommitted);
+        return {script.outcome, {}};
       case CommitOutcome::kAborted:
         finish(Decision::kAborted);
         return {script.outcome, "the simulated broker asked for an abort"};
       case CommitOutcome::kUnknown:
         if (script.took_effect) finish(Decision::kCommitted);
         break;
-      case CommitOutcome::kFenced: finish(Decision::kAborted); break;
-      case CommitOutcome::kFatal: break;  // it stays open until its timeout or its successor
+      case CommitOutcome::kFenced:
+        finish(Decision::kAborted);
+        break;
+      case CommitOutcome::kFatal:
+        break;  // it stays open until its timeout or its successor
     }
     begun_ = false;
     dead_ = true;
@@ -459,8 +468,7 @@ events::Result<std::unique_ptr<Membership>> MemoryLog::resume(std::string_view g
                                                               std::string_view identity) {
   broker_->tick();
   if (broker_->call_fails()) return tl::unexpected(unavailable("asking for a member"));
-  auto member =
-      std::make_unique<MemoryFormerMember>(*broker_, std::string(group), identity);
+  auto member = std::make_unique<MemoryFormerMember>(*broker_, std::string(group), identity);
   if (member->standing() != MemoryMember::Standing::kCurrent) return nullptr;
   return member;
 }
@@ -529,7 +537,9 @@ std::int64_t MemoryLog::append(const events::OutputRecord& record,
   return broker_->append(destination(record), record, 0, timestamp.value_or(broker_->now()));
 }
 
-void MemoryLog::set_faults(const MemoryLogFaults& faults) { broker_->options.faults = faults; }
+void MemoryLog::set_faults(const MemoryLogFaults& faults) {
+  broker_->options.faults = faults;
+}
 
 void MemoryLog::script_commit(std::string transactional_id, CommitOutcome outcome,
                               bool took_effect) {

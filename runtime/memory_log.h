@@ -34,17 +34,17 @@ struct SimulatedCrash {};
 
 // What may go wrong, each as the probability that it does on one occasion. All zero: nothing does.
 struct MemoryLogFaults {
-  double commit_unknown = 0;        // kUnknown; the commit took effect or did not, half and half
-  double commit_aborted = 0;        // kAborted
-  double commit_fatal = 0;          // kFatal
-  double commit_troubled = 0;       // committed, and the producer must be replaced
-  double commit_crash = 0;          // SimulatedCrash, before or after the commit was decided
-  double marker_slow = 0;           // one marker comes late, by up to marker_slow_ms_max
+  double commit_unknown = 0;   // kUnknown; the commit took effect or did not, half and half
+  double commit_aborted = 0;   // kAborted
+  double commit_fatal = 0;     // kFatal
+  double commit_troubled = 0;  // committed, and the producer must be replaced
+  double commit_crash = 0;     // SimulatedCrash, before or after the commit was decided
+  double marker_slow = 0;      // one marker comes late, by up to marker_slow_ms_max
   std::int64_t marker_slow_ms_max = 400;
-  double write_failed = 0;          // of a plain producer; the records are there or not
-  double call_failed = 0;           // join, open_producer, committed, watermarks: kUnavailable
-  double membership_failed = 0;     // Membership::poll
-  double fetch_short = 0;           // a poll brings fewer records than there are, or none
+  double write_failed = 0;       // of a plain producer; the records are there or not
+  double call_failed = 0;        // join, open_producer, committed, watermarks: kUnavailable
+  double membership_failed = 0;  // Membership::poll
+  double fetch_short = 0;        // a poll brings fewer records than there are, or none
 };
 
 struct MemoryLogOptions {
@@ -58,13 +58,13 @@ struct MemoryLogOptions {
 // single-threaded, on a clock that the test moves, and the same for the same seed.
 //
 //  - A topic is there when it is named, with 12 partitions. A transaction's marker takes an offset
-//    of its own. A read_committed reader sees nothing at or beyond the first record of a transaction
-//    that is not settled in that partition, and no record of an aborted one.
+//    of its own. A read_committed reader sees nothing at or beyond the first record of a
+//    transaction that is not settled in that partition, and no record of an aborted one.
 //  - A commit is decided at once; its marker reaches each partition, and the group's offsets, at
 //    moments of their own. Until then those group offsets are unstable.
 //  - open_producer raises the id's epoch: the older producer is fenced; a transaction that it left
-//    is completed if it was decided, else aborted, before the call returns. A transaction that stays
-//    open for longer than its timeout is aborted, and its producer fenced.
+//    is completed if it was decided, else aborted, before the call returns. A transaction that
+//    stays open for longer than its timeout is aborted, and its producer fenced.
 //  - A member that is not polled within the session timeout is expelled; it learns so at its next
 //    poll (on_lost), and offsets that it commits meanwhile are refused. Assignment is cooperative
 //    and sticky: what moves is revoked first, and given to its new owner one generation later.

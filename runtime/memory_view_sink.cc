@@ -37,6 +37,10 @@ bool wins(const Column& column, const std::string& value, const std::string& old
   return value > old;  // times have a fixed number of digits
 }
 
+bool later(const Column& column, const MemoryViews::Value& value, const MemoryViews::Value& old) {
+  return value && (!old || wins(column, *value, *old));
+}
+
 std::size_t column_index(const View& view, std::string_view name) {
   for (std::size_t i = 0; i < view.columns.size(); ++i) {
     if (view.columns[i].name == name) return i;
@@ -85,9 +89,17 @@ void MemoryViews::write(const View& view, Row row) {
   table.view = &view;
   const auto [there, is_new] = table.rows.try_emplace(key_of(view, row), row);
   if (is_new) return;
-  for (std::size_t i = view.key_columns; i < row.size(); ++i) {
-    auto& old = there->second[i];
-    if (row[i] && (!old || wins(view.columns[i], *row[i], *old))) old = row[i];
+  Row& old = there->second;
+  for (const bool decided : {true, false}) {  // the deciding columns last: they are looked at
+    for (std::size_t i = view.key_columns; i < row.size(); ++i) {
+      const auto decider = view.columns[i].decided_by;
+      if (decided == decider.empty()) continue;
+      const std::size_t by = decided ? column_index(view, decider) : i;
+      const bool arrives_later = decided && later(view.columns[by], row[by], old[by]);
+      const bool is_late = decided && later(view.columns[by], old[by], row[by]);
+      const bool by_own_rule = !old[i] || later(view.columns[i], row[i], old[i]);
+      if (arrives_later || (!is_late && by_own_rule)) old[i] = row[i];
+    }
   }
 }
 
@@ -106,7 +118,9 @@ void MemoryViewSink::begin_record(const TopicPartition& partition, std::int64_t 
   records_.push_back({partition, offset, {}});
 }
 
-void MemoryViewSink::drop_record() { records_.pop_back(); }
+void MemoryViewSink::drop_record() {
+  records_.pop_back();
+}
 
 void MemoryViewSink::abandon() {
   records_.clear();
@@ -133,7 +147,8 @@ events::Status MemoryViewSink::commit(std::span<const Advance> advances, RejectH
     const bool is_new = std::ranges::all_of(record.rows, [&](const PendingRow& pending) {
       if (pending.view->merge != Merge::kInsert) return true;
       return !views_.contains(*pending.view, pending.row) &&
-             fresh.insert(std::string(pending.view->name) + "/" + key_of(*pending.view, pending.row))
+             fresh
+                 .insert(std::string(pending.view->name) + "/" + key_of(*pending.view, pending.row))
                  .second;
     });
     if (is_new) {
@@ -157,7 +172,9 @@ events::Status MemoryViewSink::commit(std::span<const Advance> advances, RejectH
 
 // ---- rows ---------------------------------------------------------------------------------------
 
-void MemoryViewSink::begin_row(const View& view) { records_.back().rows.push_back({&view, {}}); }
+void MemoryViewSink::begin_row(const View& view) {
+  records_.back().rows.push_back({&view, {}});
+}
 
 void MemoryViewSink::add(ColumnType type, std::string value) {
   PendingRow& pending = records_.back().rows.back();
@@ -170,14 +187,24 @@ void MemoryViewSink::add(ColumnType type, std::string value) {
   pending.row.emplace_back(std::move(value));
 }
 
-void MemoryViewSink::null() { records_.back().rows.back().row.emplace_back(std::nullopt); }
-void MemoryViewSink::uuid(const events::Uuid& value) { add(ColumnType::kUuid, value.to_string()); }
-void MemoryViewSink::int64(std::int64_t value) { add(ColumnType::kInt64, std::to_string(value)); }
-void MemoryViewSink::text(std::string_view value) { add(ColumnType::kText, std::string(value)); }
+void MemoryViewSink::null() {
+  records_.back().rows.back().row.emplace_back(std::nullopt);
+}
+void MemoryViewSink::uuid(const events::Uuid& value) {
+  add(ColumnType::kUuid, value.to_string());
+}
+void MemoryViewSink::int64(std::int64_t value) {
+  add(ColumnType::kInt64, std::to_string(value));
+}
+void MemoryViewSink::text(std::string_view value) {
+  add(ColumnType::kText, std::string(value));
+}
 void MemoryViewSink::timestamp(events::Timestamp value) {
   add(ColumnType::kTimestamp, value.to_string());
 }
-void MemoryViewSink::hash(const events::Hash& value) { add(ColumnType::kHash, value.to_string()); }
+void MemoryViewSink::hash(const events::Hash& value) {
+  add(ColumnType::kHash, value.to_string());
+}
 void MemoryViewSink::numeric(std::string_view decimal) {
   add(ColumnType::kNumeric, std::string(decimal));
 }

@@ -49,12 +49,11 @@ struct WorkRun {
   std::optional<std::int64_t> fired_at_ms;  // the time the timer's handler saw
   static constexpr auto fields() {
     using E = WorkRun;
-    return std::tuple{
-        events::Field{"topic", &E::topic, "Input topic of the run"},
-        events::Field{"from_offset", &E::from_offset, "First record of the run"},
-        events::Field{"to_offset", &E::to_offset, "Last record of the run"},
-        events::Field{"timer", &E::timer, "Name of the timer that fired"},
-        events::Field{"fired_at_ms", &E::fired_at_ms, "The time its handler saw"}};
+    return std::tuple{events::Field{"topic", &E::topic, "Input topic of the run"},
+                      events::Field{"from_offset", &E::from_offset, "First record of the run"},
+                      events::Field{"to_offset", &E::to_offset, "Last record of the run"},
+                      events::Field{"timer", &E::timer, "Name of the timer that fired"},
+                      events::Field{"fired_at_ms", &E::fired_at_ms, "The time its handler saw"}};
   }
 };
 
@@ -63,16 +62,15 @@ struct WorkRun {
 struct CommitRecord {
   std::vector<InputPosition> positions;  // of every input topic, by name
   std::vector<WorkRun> work;
-  std::int64_t now_ms = 0;               // the largest broker time seen
+  std::int64_t now_ms = 0;  // the largest broker time seen
   std::string configuration_version;
   static constexpr auto fields() {
     using E = CommitRecord;
-    return std::tuple{
-        events::Field{"positions", &E::positions, "Where every input topic stands"},
-        events::Field{"work", &E::work, "What the transaction did, in order"},
-        events::Field{"now_ms", &E::now_ms, "The largest broker time seen"},
-        events::Field{"configuration_version", &E::configuration_version,
-                      "The configuration it was done under"}};
+    return std::tuple{events::Field{"positions", &E::positions, "Where every input topic stands"},
+                      events::Field{"work", &E::work, "What the transaction did, in order"},
+                      events::Field{"now_ms", &E::now_ms, "The largest broker time seen"},
+                      events::Field{"configuration_version", &E::configuration_version,
+                                    "The configuration it was done under"}};
   }
 };
 

@@ -254,8 +254,8 @@ events::Status Projector::handle_records(int timeout_ms) {
             " partition " + std::to_string(lost.partition) + " offset " +
             std::to_string(lost.offset) +
             ", which is not in the log: records were deleted before they reached the view, or the "
-            "topic was made anew. Nothing is skipped in silence: restore the topic, or rebuild the "
-            "view (voketag replay --view)");
+            "topic was made anew. Nothing is skipped in silence: restore the topic, or drop the "
+            "schema and start again, which rebuilds the views from the topics");
   }
   // Held until the commit: a record that the database refuses is needed once more.
   batches_.push_back(std::move(batch));

@@ -23,8 +23,8 @@ namespace voketag::runtime {
 struct ProjectorOptions {
   // Before the name of the consumer group.
   std::string name_prefix = "voketag.";
-  // Where the member's identity lies (former_member.h); empty: it is not kept, and after a crash the
-  // projector waits until its group has noticed.
+  // Where the member's identity lies (former_member.h); empty: it is not kept, and after a crash
+  // the projector waits until its group has noticed.
   std::filesystem::path member_file;
   // How far apart commits are while records keep coming. The first record after a pause is
   // committed at once, so this is no latency that an idle system pays

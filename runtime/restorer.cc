@@ -172,8 +172,8 @@ void Restorer::say_progress() {
     all += std::max(job.target_offset, job.reached_offset) - job.began_offset;
   }
   if (read == 0) return;
-  spdlog::info("{} restores {} partitions: {} % of {} changelog offsets",
-               options_.transactional_id, jobs_.size(), 100 * read / all, all);
+  spdlog::info("{} restores {} partitions: {} % of {} changelog offsets", options_.transactional_id,
+               jobs_.size(), 100 * read / all, all);
 }
 
 // ---- opening: which part of the changelog is missing --------------------------------------------
@@ -322,7 +322,8 @@ bool Restorer::fence_claim(std::int32_t partition, Job& job) {
   if (fenced_.contains(id)) return true;
   if (std::exchange(fence_tried_, true)) return false;
   const auto began_at = clock_.now();
-  // Initialising the id ends its owner and settles what it left open; the producer has no other use.
+  // Initialising the id ends its owner and settles what it left open; the producer has no other
+  // use.
   const auto throwaway = log_.open_producer(id);
   if (!throwaway) {
     try_again(partition, job, throwaway.error().message);
@@ -389,8 +390,8 @@ events::Status Restorer::agree_all() {
   const std::size_t topic_count = processor_.inputs().size();
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     const auto own_inputs = std::span(inputs).subspan(i * topic_count, topic_count);
-    const auto status = agree_on(std::span(partitions).subspan(i, 1),
-                                 log_.committed(options_.group, own_inputs));
+    const auto status =
+        agree_on(std::span(partitions).subspan(i, 1), log_.committed(options_.group, own_inputs));
     if (!status) return status;
   }
   return {};
@@ -425,12 +426,12 @@ events::Status Restorer::agree(std::int32_t partition, Job& job,
     case Agreement::kGroupBehind:
       return tl::unexpected(events::Error{
           events::Errc::kConflict,
-          "the offsets of group " + options_.group + " for partition " +
-              std::to_string(partition) +
+          "the offsets of group " + options_.group + " for partition " + std::to_string(partition) +
               " lie before what the changelog says was done: somebody reset them by hand. Set them "
               "back to those of the last commit record to go on"});
     case Agreement::kEqual:
-    case Agreement::kGroupEmpty: break;
+    case Agreement::kGroupEmpty:
+      break;
   }
   auto inputs = input_offsets(partition, job);
   if (!inputs) {
@@ -474,8 +475,8 @@ events::Status Restorer::finish(std::int32_t partition, Job& job,
   ++round_.partitions;
   round_.records += job.records;
   round_.took_ms = std::max(round_.took_ms, clock_.now().ms - job.began_at.ms);
-  hand_over({partition, RestoredPartition{std::move(job.store), std::move(job.position),
-                                          std::move(inputs)}});
+  hand_over({partition,
+             RestoredPartition{std::move(job.store), std::move(job.position), std::move(inputs)}});
   return {};
 }
 

@@ -72,7 +72,9 @@ std::optional<std::int64_t> Task::next_offset(std::string_view topic) const {
   return found->second;
 }
 
-std::optional<events::Timestamp> Task::next_timer() const { return next_timer_; }
+std::optional<events::Timestamp> Task::next_timer() const {
+  return next_timer_;
+}
 
 // Runs a handler until it does not throw, or kHandlerAttempts times; returns its last complaint.
 template <class Handler>
@@ -112,10 +114,10 @@ void Task::handle(const events::RecordView& record, std::vector<events::OutputRe
   const auto complaint = run_handler([&] { processor_.on_record(*this, record); }, outputs);
   record_ = nullptr;
   if (complaint) {
-    outputs.push_back(make_dead_letter(
-        record, processor_.name(), "handler_failed",
-        "the handler failed " + std::to_string(kHandlerAttempts) + " times: " + *complaint +
-            "; mend the cause, then `voketag dlq retry`"));
+    outputs.push_back(make_dead_letter(record, processor_.name(), "handler_failed",
+                                       "the handler failed " + std::to_string(kHandlerAttempts) +
+                                           " times: " + *complaint +
+                                           "; mend the cause, then `voketag dlq retry`"));
   }
   note_record(record);
 }

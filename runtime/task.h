@@ -23,8 +23,8 @@ inline constexpr int kHandlerAttempts = 3;
 // Where a restored partition stands.
 struct RestoredPartition {
   std::unique_ptr<state::PartitionStore> store;
-  StorePosition position;                       // of the changelog
-  std::map<std::string, std::int64_t> inputs;   // next offset per input topic
+  StorePosition position;                      // of the changelog
+  std::map<std::string, std::int64_t> inputs;  // next offset per input topic
 };
 
 // One partition of one processor at work: runs handlers over records and timers, keeps what they
@@ -38,7 +38,8 @@ class Task final : private processors::Context {
        std::string configuration_version);
 
   std::int32_t partition() const { return partition_; }
-  // The next offset to be read of an input topic, counting the open transaction; none: not an input.
+  // The next offset to be read of an input topic, counting the open transaction; none: not an
+  // input.
   std::optional<std::int64_t> next_offset(std::string_view topic) const;
   // The same as of the last commit.
   const std::map<std::string, std::int64_t>& committed_inputs() const { return committed_inputs_; }

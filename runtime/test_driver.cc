@@ -171,7 +171,9 @@ void TestDriver::apply_fate(Instance& instance, StateFate fate) {
       std::filesystem::copy(instance.directory, instance.copy,
                             std::filesystem::copy_options::recursive);
       return;
-    case StateFate::kLost: std::filesystem::remove_all(instance.directory); return;
+    case StateFate::kLost:
+      std::filesystem::remove_all(instance.directory);
+      return;
     case StateFate::kOlderCopy:
       if (!std::filesystem::exists(instance.copy)) return;
       std::filesystem::remove_all(instance.directory);
@@ -245,9 +247,8 @@ void TestDriver::step_chosen() {
   }
   if (ready.empty()) return;
   const auto pick = [&](std::size_t count) {
-    return options_.disturbed
-               ? static_cast<std::size_t>(below(static_cast<std::int64_t>(count)))
-               : static_cast<std::size_t>(step_) % count;
+    return options_.disturbed ? static_cast<std::size_t>(below(static_cast<std::int64_t>(count)))
+                              : static_cast<std::size_t>(step_) % count;
   };
   Instance& instance = *ready[pick(ready.size())];
   step_part(instance, instance.parts[pick(instance.parts.size())]);
@@ -281,7 +282,8 @@ void TestDriver::disturb() {
     case 3: {
       if (victim == nullptr || victim->frozen_until > clock_.now()) return;
       happened("stop", victim->name);
-      if (const auto status = stop(victim->name); !status) end_process(*victim, "stop", status.error());
+      if (const auto status = stop(victim->name); !status)
+        end_process(*victim, "stop", status.error());
       return;
     }
     case 4: {
@@ -367,8 +369,8 @@ events::Status TestDriver::run_until_idle(std::int64_t ms) {
 
 // ---- rest ---------------------------------------------------------------------------------------
 
-std::string TestDriver::unread(
-    std::string_view topic, const std::function<std::int64_t(std::int32_t)>& position) const {
+std::string TestDriver::unread(std::string_view topic,
+                               const std::function<std::int64_t(std::int32_t)>& position) const {
   std::map<std::int32_t, std::int64_t> positions;
   for (const auto& record : log_.records(topic)) {
     const auto [known, is_new] = positions.try_emplace(record.partition, 0);
@@ -408,7 +410,9 @@ std::string TestDriver::unrest() const {
   return {};
 }
 
-bool TestDriver::consumed() const { return unrest().empty(); }
+bool TestDriver::consumed() const {
+  return unrest().empty();
+}
 
 std::optional<events::Timestamp> TestDriver::next_timer() const {
   std::optional<events::Timestamp> next;
@@ -501,6 +505,8 @@ std::string TestDriver::trace() const {
   return text;
 }
 
-void silence_log() { spdlog::set_level(spdlog::level::off); }
+void silence_log() {
+  spdlog::set_level(spdlog::level::off);
+}
 
 }  // namespace voketag::runtime

@@ -22,7 +22,8 @@
 
 namespace voketag::runtime {
 
-// What is run: every instance runs all of it. Processors and projections hold no state of their own.
+// What is run: every instance runs all of it. Processors and projections hold no state of their
+// own.
 struct TestSystem {
   std::vector<std::shared_ptr<processors::Processor>> processors;
   std::vector<std::shared_ptr<processors::Projection>> projections;
@@ -61,8 +62,8 @@ class TestDriver {
   void at_step(std::int64_t step, std::function<void()> action);
 
   // Steps until every input is consumed, every row written, no transaction open and no timer set;
-  // time jumps to the next timer where there is nothing else to do. An error: something could not be
-  // cured, or there was no rest within steps_max.
+  // time jumps to the next timer where there is nothing else to do. An error: something could not
+  // be cured, or there was no rest within steps_max.
   events::Status run();
 
   // ---- by hand, for scenarios
@@ -80,8 +81,8 @@ class TestDriver {
   MemoryLog& log() { return log_; }
   MemoryViews& views() { return views_; }
 
-  // The state of a processor's partitions as its changelog has it: "partition/key" -> value, without
-  // claims and commit records.
+  // The state of a processor's partitions as its changelog has it: "partition/key" -> value,
+  // without claims and commit records.
   std::map<std::string, std::string> state(std::string_view processor) const;
   // Where the local state of an active partition differs from its changelog; empty: nowhere.
   std::string compare_local_state() const;

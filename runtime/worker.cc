@@ -377,10 +377,11 @@ events::Status Worker::process(const events::RecordView& record) {
     return send_outputs(nullptr);
   }
   if (crash_marker_.is_deadly(record.topic, record.partition, record.offset)) {
-    task->refuse(record, "killed_the_process",
-                 "the process died " + std::to_string(CrashMarker::kDeathsMax) +
-                     " times while it handled this record; mend the cause, then `voketag dlq retry`",
-                 outputs_);
+    task->refuse(
+        record, "killed_the_process",
+        "the process died " + std::to_string(CrashMarker::kDeathsMax) +
+            " times while it handled this record; mend the cause, then `voketag dlq retry`",
+        outputs_);
   }
   crash_marker_.enter(record.topic, record.partition, record.offset);
   task->handle(record, outputs_);
@@ -501,9 +502,14 @@ events::Status Worker::settle(const CommitResult& result) {
   }
   events::Status settled;
   switch (result.outcome) {
-    case CommitOutcome::kFenced: return former_ ? former_refused() : fenced(result.detail);
-    case CommitOutcome::kCommitted: settled = keep_work(); break;
-    case CommitOutcome::kAborted: settled = roll_back(); break;
+    case CommitOutcome::kFenced:
+      return former_ ? former_refused() : fenced(result.detail);
+    case CommitOutcome::kCommitted:
+      settled = keep_work();
+      break;
+    case CommitOutcome::kAborted:
+      settled = roll_back();
+      break;
     case CommitOutcome::kFatal:
     case CommitOutcome::kUnknown:
       // First of all: this settles the transaction that a restore would otherwise wait for.
@@ -574,8 +580,7 @@ events::Status Worker::former_refused() {
 
 events::Status Worker::fenced(const std::string& detail) {
   const events::Timestamp now = clock_.now();
-  std::erase_if(fenced_at_,
-                [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
+  std::erase_if(fenced_at_, [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
   fenced_at_.push_back(now);
   if (fenced_at_.size() >= kFencedMax) {
     return events::fail(events::Errc::kFenced,

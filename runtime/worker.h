@@ -34,14 +34,14 @@ struct WorkerOptions {
   std::size_t records_per_poll_max = 500;
   // Where the crash marker lies; empty: none is kept.
   std::filesystem::path crash_marker_file;
-  // Where the member's identity lies (former_member.h); empty: it is not kept, and after a crash the
-  // worker waits until its group has noticed.
+  // Where the member's identity lies (former_member.h); empty: it is not kept, and after a crash
+  // the worker waits until its group has noticed.
   std::filesystem::path member_file;
 };
 
-// One member of a processor's consumer group: consumes the partitions it is given, runs their tasks,
-// and commits what they did in Kafka transactions, each of which holds outputs, changelog and input
-// offsets. See docs/architecture.md for the protocol.
+// One member of a processor's consumer group: consumes the partitions it is given, runs their
+// tasks, and commits what they did in Kafka transactions, each of which holds outputs, changelog
+// and input offsets. See docs/architecture.md for the protocol.
 //
 // Used by one thread, which calls step() again and again; restores run in restorer(), on whichever
 // thread steps that. The destructor commits nothing: it is a crash as far as the log can tell.
@@ -67,9 +67,7 @@ class Worker final : private RebalanceListener {
   // Whether there is a member and a producer; if not, step() returns at once until it tries again.
   bool connected() const { return membership_ != nullptr; }
   // Whether every partition that the group has given is at work.
-  bool settled() const {
-    return assigned_once_ && restoring_.empty() && unclaimed_.empty();
-  }
+  bool settled() const { return assigned_once_ && restoring_.empty() && unclaimed_.empty(); }
 
  private:
   // ---- RebalanceListener
@@ -130,8 +128,8 @@ class Worker final : private RebalanceListener {
   std::unique_ptr<Membership> membership_;
   // A membership that was given up from within its own callback; destroyed once that has returned.
   std::unique_ptr<Membership> retired_membership_;
-  // The member that a crash ended, as long as its group has not noticed: in its name the worker goes
-  // on until the group gives it partitions, or refuses the dead member's offsets.
+  // The member that a crash ended, as long as its group has not noticed: in its name the worker
+  // goes on until the group gives it partitions, or refuses the dead member's offsets.
   std::unique_ptr<Membership> former_;
   std::set<std::int32_t> owned_;  // what the group has given
   std::unique_ptr<Fetcher> fetcher_;
@@ -147,7 +145,7 @@ class Worker final : private RebalanceListener {
   std::size_t transaction_bytes_ = 0;
   bool drained_ = false;  // the last poll brought nothing
   std::size_t transaction_records_ = 0;
-  bool busy_ = false;     // the last transaction had many records, so more are on their way
+  bool busy_ = false;  // the last transaction had many records, so more are on their way
   std::vector<events::OutputRecord> outputs_;  // of the record or timer being handled
 
   // A record whose outputs the log does not take.

@@ -23,8 +23,7 @@ rocksdb::Options make_options(const DatabaseOptions& options) {
   result.create_if_missing = true;
   result.paranoid_checks = true;
   // Block cache and write buffers draw on one budget, so that 72 stores cost what one does.
-  const auto cache =
-      rocksdb::NewLRUCache(options.block_cache_bytes + options.write_buffer_bytes);
+  const auto cache = rocksdb::NewLRUCache(options.block_cache_bytes + options.write_buffer_bytes);
   result.write_buffer_manager =
       std::make_shared<rocksdb::WriteBufferManager>(options.write_buffer_bytes, cache);
   result.write_buffer_size = options.write_buffer_bytes / 2;
@@ -36,7 +35,8 @@ rocksdb::Options make_options(const DatabaseOptions& options) {
   result.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   result.compression = rocksdb::kNoCompression;
   result.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
-  // A store is found again by its prefix; deleting a partition's range must not slow its neighbours.
+  // A store is found again by its prefix; deleting a partition's range must not slow its
+  // neighbours.
   result.level_compaction_dynamic_level_bytes = true;
 
   rocksdb::BlockBasedTableOptions table;
@@ -104,7 +104,8 @@ events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::
     implementation->began_anew = true;
     status = rocksdb::DB::Open(rocksdb_options, path.string(), &raw);
   }
-  if (!status.ok()) return tl::unexpected(to_error(status, "opening the state in " + path.string()));
+  if (!status.ok())
+    return tl::unexpected(to_error(status, "opening the state in " + path.string()));
   implementation->db.reset(raw);
   return std::unique_ptr<Database>(new Database(std::move(implementation)));
 }
@@ -115,7 +116,9 @@ std::unique_ptr<PartitionStore> Database::open_partition(std::string_view proces
       std::make_unique<PartitionStore::Implementation>(*implementation_, processor, partition)));
 }
 
-bool Database::began_anew() const { return implementation_->began_anew; }
+bool Database::began_anew() const {
+  return implementation_->began_anew;
+}
 
 std::size_t Database::memory_bytes() const {
   std::uint64_t total = 0;
@@ -131,6 +134,8 @@ events::Status Database::flush() {
   return to_result(implementation_->db->Flush(rocksdb::FlushOptions()), "flushing the state");
 }
 
-const std::filesystem::path& Database::directory() const { return implementation_->directory; }
+const std::filesystem::path& Database::directory() const {
+  return implementation_->directory;
+}
 
 }  // namespace voketag::state

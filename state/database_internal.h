@@ -42,9 +42,9 @@ struct PartitionStore::Implementation {
   void scan(std::string_view key_prefix, std::string_view from, const Store::Visitor& visit);
 
   Database::Implementation& database;
-  std::string name;          // "<processor>/<partition>", for messages
-  std::string prefix;        // of every key of this partition but the position's
-  std::string prefix_end;    // the first key after all of them
+  std::string name;        // "<processor>/<partition>", for messages
+  std::string prefix;      // of every key of this partition but the position's
+  std::string prefix_end;  // the first key after all of them
   std::string position_key;
   rocksdb::WriteBatchWithIndex overlay;
   rocksdb::WriteBatch applied;

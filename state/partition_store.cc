@@ -41,7 +41,9 @@ std::string checksum(std::string_view text) {
   return digits;
 }
 
-std::string seal(std::string_view text) { return checksum(text) + " " + std::string(text); }
+std::string seal(std::string_view text) {
+  return checksum(text) + " " + std::string(text);
+}
 
 std::optional<std::string> unseal(std::string_view sealed) {
   if (sealed.size() <= kChecksumDigits) return std::nullopt;
@@ -50,7 +52,9 @@ std::optional<std::string> unseal(std::string_view sealed) {
   return std::string(text);
 }
 
-rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
+rocksdb::Slice slice(std::string_view text) {
+  return {text.data(), text.size()};
+}
 
 // A read that fails leaves nothing that a handler could go on with.
 void require(const rocksdb::Status& status, const std::string& name) {
@@ -95,8 +99,8 @@ PartitionStore::~PartitionStore() = default;
 std::optional<std::string> PartitionStore::get(std::string_view key) const {
   auto& self = *implementation_;
   std::string value;
-  const auto status = self.overlay.GetFromBatchAndDB(
-      self.database.db.get(), rocksdb::ReadOptions(), self.full_key(key), &value);
+  const auto status = self.overlay.GetFromBatchAndDB(self.database.db.get(), rocksdb::ReadOptions(),
+                                                     self.full_key(key), &value);
   if (status.IsNotFound()) return std::nullopt;
   require(status, self.name);
   return value;
@@ -125,7 +129,9 @@ std::optional<std::string> PartitionStore::first_key(std::string_view prefix,
   return first;
 }
 
-void PartitionStore::mark() { implementation_->overlay.SetSavePoint(); }
+void PartitionStore::mark() {
+  implementation_->overlay.SetSavePoint();
+}
 
 void PartitionStore::rollback_to_mark() {
   require(implementation_->overlay.RollbackToSavePoint(), implementation_->name);
@@ -155,7 +161,9 @@ bool PartitionStore::dirty() const {
   return implementation_->overlay.GetWriteBatch()->Count() > 0;
 }
 
-void PartitionStore::drop_overlay() { implementation_->overlay.Clear(); }
+void PartitionStore::drop_overlay() {
+  implementation_->overlay.Clear();
+}
 
 events::Status PartitionStore::write_overlay(std::string_view position) {
   auto& self = *implementation_;
@@ -187,8 +195,7 @@ events::Status PartitionStore::write_applied(std::string_view position) {
 std::optional<std::string> PartitionStore::position() const {
   auto& self = *implementation_;
   std::string sealed;
-  const auto status =
-      self.database.db->Get(rocksdb::ReadOptions(), self.position_key, &sealed);
+  const auto status = self.database.db->Get(rocksdb::ReadOptions(), self.position_key, &sealed);
   if (status.IsNotFound()) return std::nullopt;
   require(status, self.name);
   return unseal(sealed);

@@ -11,16 +11,18 @@ namespace voketag::state {
 // RocksDB's word for a failure, in ours.
 inline events::Error to_error(const rocksdb::Status& status, const std::string& doing) {
   if (status.IsNoSpace()) {
-    return {events::Errc::kExhausted, doing + ": the disk is full; free space and start again, "
-                                              "nothing is lost (" + status.ToString() + ")"};
+    return {events::Errc::kExhausted, doing +
+                                          ": the disk is full; free space and start again, "
+                                          "nothing is lost (" +
+                                          status.ToString() + ")"};
   }
   if (status.IsCorruption()) {
     return {events::Errc::kCorrupt, doing + ": " + status.ToString() +
                                         "; remove the state directory, it is rebuilt from the "
                                         "changelogs"};
   }
-  return {events::Errc::kUnavailable, doing + ": " + status.ToString() +
-                                          "; look at the disk that holds the state"};
+  return {events::Errc::kUnavailable,
+          doing + ": " + status.ToString() + "; look at the disk that holds the state"};
 }
 
 inline events::Status to_result(const rocksdb::Status& status, const std::string& doing) {

@@ -47,8 +47,8 @@ class Table {
   static Value read(std::string_view key, std::string_view bytes) {
     auto value = events::decode<Value>(bytes);
     if (!value) {
-      throw Failure("the state under key " + std::string(key) + " cannot be read: " +
-                    value.error().message +
+      throw Failure("the state under key " + std::string(key) +
+                    " cannot be read: " + value.error().message +
                     "; remove the state directory, it is rebuilt from the changelogs");
     }
     return *std::move(value);

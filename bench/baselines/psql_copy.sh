@@ -3,8 +3,8 @@
 #
 #   psql_copy.sh DATABASE_URL DDL_FILE ROWS_FILE
 #
-# DDL_FILE makes the schema `voketag` as the real one is (pg_dump --schema-only); it replaces that of
-# the given database, which must therefore be a scratch database. ROWS_FILE holds the rows of the
+# DDL_FILE makes the schema `voketag` as the real one is (pg_dump --schema-only); it replaces that
+# of the given database, which must therefore be a scratch database. ROWS_FILE holds the rows of the
 # real table in their order.
 # Prints one JSON line: rows, seconds, rows_per_second.
 set -euo pipefail

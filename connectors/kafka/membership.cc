@@ -187,7 +187,8 @@ std::unique_ptr<KafkaFormerMember> KafkaFormerMember::of(std::string_view group,
   std::int32_t generation = -1;
   const auto [end, failed] =
       std::from_chars(identity.data(), identity.data() + identity.size(), generation);
-  const std::string_view rest(end, static_cast<std::size_t>(identity.data() + identity.size() - end));
+  const std::string_view rest(end,
+                              static_cast<std::size_t>(identity.data() + identity.size() - end));
   if (failed != std::errc() || generation < 0 || rest.size() < 2 || rest.front() != ' ') {
     return nullptr;
   }
@@ -195,11 +196,13 @@ std::unique_ptr<KafkaFormerMember> KafkaFormerMember::of(std::string_view group,
       new KafkaFormerMember(group, generation, rest.substr(1)));
 }
 
-std::string KafkaFormerMember::identity() const { return std::to_string(generation_) + " " + id_; }
+std::string KafkaFormerMember::identity() const {
+  return std::to_string(generation_) + " " + id_;
+}
 
 GroupMetadata KafkaFormerMember::metadata() const {
-  return GroupMetadata(rd_kafka_consumer_group_metadata_new_with_genid(
-      group_.c_str(), generation_, id_.c_str(), nullptr));
+  return GroupMetadata(rd_kafka_consumer_group_metadata_new_with_genid(group_.c_str(), generation_,
+                                                                       id_.c_str(), nullptr));
 }
 
 std::string KafkaMembership::identity() const {

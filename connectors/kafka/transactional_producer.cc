@@ -208,8 +208,7 @@ bool KafkaTransactionalProducer::troubled(std::int64_t started_ms) const {
 }
 
 // Turns a verdict that is not success into the outcome, aborting where that is what it asks for.
-CommitResult KafkaTransactionalProducer::give_up(const Ending& ending,
-                                                 const KafkaMember* member,
+CommitResult KafkaTransactionalProducer::give_up(const Ending& ending, const KafkaMember* member,
                                                  const std::string& member_id) {
   const std::string detail = with_delivery_error(ending.error.message);
   switch (ending.verdict) {

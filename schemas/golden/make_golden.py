@@ -43,7 +43,7 @@ def derived_uuid(name):
     return str(uuid.uuid5(NAMESPACE, name))
 
 
-# ---- the aggregate of one transaction: our batch and a stranger's root ----------------------------
+# ---- the aggregate of one transaction: our batch and a stranger's root ---------------------------
 
 FOREIGN_ROOT = sha256(b"a root of someone else's").hex()
 FOREIGN_COUNT = 5
@@ -63,12 +63,14 @@ LEAVES = [aggregate_leaf(*anchor) for anchor in ANCHORS]
 AGGREGATE_ROOT = sha256(b"\x01" + LEAVES[0] + LEAVES[1])
 CALLDATA = b"VTAG" + b"\x01" + len(LEAVES).to_bytes(8, "big") + AGGREGATE_ROOT
 NONCE = 0
-TRANSACTION_ID = "0x" + sha256(b"voketag-mock-transaction" + NONCE.to_bytes(8, "big") + CALLDATA).hex()
+TRANSACTION_ID = (
+    "0x" + sha256(b"voketag-mock-transaction" + NONCE.to_bytes(8, "big") + CALLDATA).hex()
+)
 BLOCK_HASH = "0x" + sha256(b"voketag-mock-block" + BLOCK_NUMBER.to_bytes(8, "big")).hex()
 GAS_USED = 21000 + sum(40 if byte else 10 for byte in CALLDATA)
 
 
-# ---- values ---------------------------------------------------------------------------------------
+# ---- values --------------------------------------------------------------------------------------
 
 def chunk_tokens(chunk):
     products = BATCH["products"][chunk * CHUNK_SIZE:(chunk + 1) * CHUNK_SIZE]
@@ -78,12 +80,14 @@ def chunk_tokens(chunk):
 METADATA = {"line": 4, "note": "Gr\u00fc\u00dfe", "plant": {"country": "AT", "shift": [1, 2]}}
 
 # Members in the order of events/events.h; absent optional members are left out.
-REQUESTED = {"batch_id": BATCH_ID, "product_count": PRODUCT_COUNT, "tenant": "acme", "sku": "SHOE-42",
-             "gtin": "04006381333931", "lot": "L2026-01", "name": "Winter boots", "metadata": METADATA,
+REQUESTED = {"batch_id": BATCH_ID, "product_count": PRODUCT_COUNT, "tenant": "acme",
+             "sku": "SHOE-42", "gtin": "04006381333931", "lot": "L2026-01", "name": "Winter boots",
+             "metadata": METADATA,
              "callback_url": "https://acme.example/batches", "first_serial": 1001}
 ACCEPTED = {"batch_id": BATCH_ID, "tenant": "acme", "product_count": PRODUCT_COUNT,
             "first_serial": 1001, "sku": "SHOE-42", "gtin": "04006381333931", "lot": "L2026-01",
-            "name": "Winter boots", "metadata": METADATA,
+            "name": "Winter boots",
+             "metadata": METADATA,
             "callback_url": "https://acme.example/batches", "key_id": BATCH["key_id"],
             "chunk_size": CHUNK_SIZE, "requested_at": time(REQUESTED_MS)}
 VALUES = {
@@ -143,7 +147,7 @@ def plain_json(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-# ---- envelopes ------------------------------------------------------------------------------------
+# ---- envelopes -----------------------------------------------------------------------------------
 
 def span(event_id):
     return derived_uuid("span:" + event_id).replace("-", "")[:16]
@@ -156,7 +160,7 @@ def envelope(event_id, source, topic, ms, traceparent):
 
 
 def derive(cause, source, topic, ordinal, ms):
-    """The headers of the ordinal-th event that `source` derives from an event with these headers."""
+    """Headers of the ordinal-th event that `source` derives from an event with these headers."""
     headers = dict(cause)
     event_id = derived_uuid(f"{headers['ce_id']}/voketag.{topic}.v1/{ordinal}")
     trace = headers["traceparent"]
@@ -201,7 +205,7 @@ KEYS = {topic: VALUES[topic].get("batch_id") for topic in VALUES}
 KEYS["token-chunk-requested"] = KEYS["tokens-generated"] = f"{BATCH_ID}:{CHUNK}"
 KEYS["anchor-queue"] = KEYS["anchor-submitted"] = "0:mock"
 
-# ---- the dead letter of a record that came without CloudEvents headers ----------------------------
+# ---- the dead letter of a record that came without CloudEvents headers ---------------------------
 
 BAD_KEY = "shop-1"
 BAD_VALUE = plain_json({"batch_id": BATCH_ID, "product_count": 0})

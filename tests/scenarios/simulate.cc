@@ -29,8 +29,8 @@ int main(int count, char** arguments) {
   const std::uint64_t from = std::strtoull(range.c_str(), nullptr, 10);
   const std::uint64_t to = std::strtoull(range.c_str() + dots + 2, nullptr, 10);
   voketag::runtime::silence_log();
-  const auto directory = std::filesystem::temp_directory_path() /
-                         ("voketag-simulate-" + std::to_string(::getpid()));
+  const auto directory =
+      std::filesystem::temp_directory_path() / ("voketag-simulate-" + std::to_string(::getpid()));
   std::uint64_t failed = 0;
   std::int64_t steps = 0;
   std::map<std::string, int> disturbances;

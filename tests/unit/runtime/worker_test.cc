@@ -127,8 +127,8 @@ class Instance {
 class WorkerTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("voketag-worker-" + std::to_string(::getpid()));
+    directory_ =
+        std::filesystem::temp_directory_path() / ("voketag-worker-" + std::to_string(::getpid()));
     std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_);
   }

@@ -27,8 +27,8 @@ class ScenarioFile : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(ScenarioFile, Holds) {
   runtime::silence_log();
-  const auto directory = std::filesystem::temp_directory_path() /
-                         ("voketag-scenario-" + std::to_string(::getpid()));
+  const auto directory =
+      std::filesystem::temp_directory_path() / ("voketag-scenario-" + std::to_string(::getpid()));
   EXPECT_EQ(run_scenario(GetParam(), directory), "");
 }
 

@@ -221,7 +221,8 @@ TEST_F(PartitionStoreTest, BehavesAsAMapUnderAnyCommands) {
           model = written;
           break;
       }
-      RC_ASSERT(store->get(key) == (model.contains(key) ? std::optional(model[key]) : std::nullopt));
+      RC_ASSERT(store->get(key) ==
+                (model.contains(key) ? std::optional(model[key]) : std::nullopt));
     }
     std::map<std::string, std::string> found;
     store->scan("", [&](std::string_view k, std::string_view v) {
