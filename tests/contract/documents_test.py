@@ -85,7 +85,7 @@ def check_messages(root, texts):
 
 def check_commands(root, binary):
     """Commands that documents quote, and those that the command line names in its own messages."""
-    texts = texts_of(root, ("voketag", "connectors"))
+    texts = texts_of(root)
     documents = [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
     commands = {text for path in documents for text in quoted(path.read_text())
                 if re.match(r"voketag [a-z]", text)}
