@@ -22,6 +22,10 @@ constexpr std::int64_t kReconnectDelayMs = 1000;
 // So many take-overs within so long are no take-overs: somebody else uses the same name.
 constexpr std::size_t kFencedMax = 3;
 constexpr std::int64_t kFencedWindowMs = 60'000;
+// Within so long after a rebalance a successor may have found this id's claim on a partition that
+// was its own, and has ended whatever the id had open: that is how a take-over goes, not a feud.
+constexpr std::int64_t kRebalanceWindowMs = 5'000;
+constexpr std::int64_t kFencedPauseMs = 200;
 // While partitions are being restored the worker looks often whether one is ready.
 constexpr int kRestoringWaitMs = 5;
 
@@ -76,16 +80,20 @@ events::Status Worker::step(int timeout_ms) {
   if (!callback_status_) return callback_status_;
   if (!connected()) return {};
 
+  if (!producer_) {
+    if (clock_.now() < reopen_at_) return {};
+    if (const auto opened = replace_producer(); !opened || !connected()) return opened;
+  }
   if (const auto collected = collect_restored(); !collected) return collected;
   if (!unclaimed_.empty()) {
-    if (const auto claimed = claim_partitions(); !claimed || !connected()) return claimed;
+    if (const auto claimed = claim_partitions(); !claimed || !producer_) return claimed;
   }
   if (const auto processed = process_records(wait_for_records_ms(timeout_ms)); !processed) {
     return processed;
   }
-  if (!connected()) return {};
+  if (!producer_) return {};
   if (const auto fired = fire_timers(); !fired) return fired;
-  if (connected() && commit_is_due()) return commit();
+  if (producer_ && commit_is_due()) return commit();
   return keep_stores_young();
 }
 
@@ -207,12 +215,12 @@ void Worker::on_revoked(std::span<const std::int32_t> partitions) {
   for (const auto partition : partitions) {
     if (tasks_.contains(partition)) active.push_back(partition);
   }
-  if (!active.empty() || in_transaction_) {
+  if (producer_ && (!active.empty() || in_transaction_)) {
     // A claim that stays behind costs this worker its producer when the successor fences it.
     for (int attempt = 1; attempt <= kReleaseAttempts; ++attempt) {
       const std::size_t rolled_back_before = rolled_back_;
       callback_status_ = commit(active);
-      if (!callback_status_ || !connected() || rolled_back_ == rolled_back_before) break;
+      if (!callback_status_ || !producer_ || rolled_back_ == rolled_back_before) break;
     }
   }
   for (const auto partition : partitions) {
@@ -234,6 +242,7 @@ void Worker::on_lost(std::span<const std::int32_t> partitions) {
 // What a process that comes back after a crash can go on with.
 void Worker::on_generation() {
   if (!connected()) return;
+  rebalanced_at_ = clock_.now();
   if (!owned_.contains(crash_marker_.partition())) crash_marker_.forget();
   if (options_.member_file.empty()) return;
   write_former_member(options_.member_file,
@@ -274,7 +283,7 @@ events::Status Worker::collect_restored() {
 // comes after a crash therefore knows whom to fence.
 events::Status Worker::claim_partitions() {
   if (in_transaction_) {
-    if (const auto status = commit(); !status || !connected()) return status;
+    if (const auto status = commit(); !status || !producer_) return status;
   }
   const Claim claim{options_.transactional_id};
   const std::string claim_json = events::encode(claim);
@@ -581,7 +590,7 @@ events::Status Worker::former_refused() {
 events::Status Worker::fenced(const std::string& detail) {
   const events::Timestamp now = clock_.now();
   std::erase_if(fenced_at_, [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
-  fenced_at_.push_back(now);
+  if (now.ms - rebalanced_at_.ms > kRebalanceWindowMs) fenced_at_.push_back(now);
   if (fenced_at_.size() >= kFencedMax) {
     return events::fail(events::Errc::kFenced,
                         options_.transactional_id + " was taken over " +
@@ -589,7 +598,11 @@ events::Status Worker::fenced(const std::string& detail) {
                             "): another process runs with the same VOKETAG_INSTANCE. Give each its "
                             "own name");
   }
-  return reconnect_later({events::Errc::kFenced, "another owner has taken over: " + detail});
+  // Whether these partitions are still its own, the group says: it stays a member, and each commit
+  // is checked.
+  producer_.reset();
+  reopen_at_ = {now.ms + kFencedPauseMs};
+  return roll_back();
 }
 
 }  // namespace voketag::runtime

@@ -124,7 +124,7 @@ class Worker final : private RebalanceListener {
 
   Restorer restorer_;
   CrashMarker crash_marker_;
-  std::unique_ptr<TransactionalProducer> producer_;
+  std::unique_ptr<TransactionalProducer> producer_;  // none for a moment after it was fenced
   std::unique_ptr<Membership> membership_;
   // A membership that was given up from within its own callback; destroyed once that has returned.
   std::unique_ptr<Membership> retired_membership_;
@@ -165,6 +165,8 @@ class Worker final : private RebalanceListener {
   std::size_t rolled_back_ = 0;  // how many transactions came to nothing
 
   std::vector<events::Timestamp> fenced_at_;  // of late, to tell one take-over from a feud
+  events::Timestamp rebalanced_at_;
+  events::Timestamp reopen_at_;  // the producer, after it was fenced
   events::Timestamp reconnect_at_;
   // A rebalance callback cannot return an error: it is kept for the step it happened in.
   events::Status callback_status_;
