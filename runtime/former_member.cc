@@ -17,7 +17,9 @@ template std::string encode<runtime::FormerMember>(const runtime::FormerMember&)
 
 namespace voketag::runtime {
 
-std::optional<FormerMember> read_former_member(const std::filesystem::path& file) {
+namespace {
+
+std::optional<FormerMember> read(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   if (!in) return std::nullopt;
   const std::string text{std::istreambuf_iterator<char>(in), {}};
@@ -26,12 +28,37 @@ std::optional<FormerMember> read_former_member(const std::filesystem::path& file
   return *std::move(member);
 }
 
-void write_former_member(const std::filesystem::path& file, const FormerMember& member) {
+}  // namespace
+
+std::optional<ReturnedMember> resume_former_member(Log& log, std::string_view group,
+                                                   std::string_view who,
+                                                   const std::filesystem::path& file) {
+  const auto former = read(file);
+  if (!former) return std::nullopt;
+  auto member = log.resume(group, former->identity);
+  if (!member) {
+    spdlog::warn("{} waits for its group: {}", who, member.error().message);
+    return std::nullopt;
+  }
+  if (*member == nullptr) return std::nullopt;
+  ReturnedMember returned{*std::move(member), {}};
+  for (const auto partition : former->partitions) {
+    returned.partitions.push_back(static_cast<std::int32_t>(partition));
+  }
+  spdlog::info("{} goes on with {} partitions until its group has noticed the crash", who,
+               returned.partitions.size());
+  return returned;
+}
+
+void write_former_member(const std::filesystem::path& file, const Membership& member,
+                         const std::set<std::int32_t>& owned) {
+  if (file.empty()) return;
+  const FormerMember former{member.identity(), {owned.begin(), owned.end()}};
   const std::filesystem::path next = file.string() + ".next";
   bool written = false;
   {
     std::ofstream out(next, std::ios::binary | std::ios::trunc);
-    out << events::encode(member);
+    out << events::encode(former);
     out.close();
     written = out.good();
   }

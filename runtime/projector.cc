@@ -78,7 +78,7 @@ events::Status Projector::stop() {
   if (const auto committed = commit(); !committed) return committed;
   if (!inputs_.empty()) give_hint();
   membership_->leave(*this);
-  if (!options_.member_file.empty()) erase_former_member(options_.member_file);
+  erase_former_member(options_.member_file);
   membership_.reset();
   owned_.clear();
   inputs_.clear();
@@ -105,18 +105,12 @@ events::Status Projector::ensure_connected() {
 }
 
 void Projector::resume_former() {
-  if (assigned_once_ || options_.member_file.empty()) return;
-  const auto former = read_former_member(options_.member_file);
-  if (!former) return;
-  auto member = log_.resume(group_, former->identity);
-  if (!member) {
-    spdlog::warn("{} waits for its group: {}", name_, member.error().message);
-    return;
-  }
-  former_ = *std::move(member);
-  if (former_ == nullptr) return;
+  if (assigned_once_) return;
+  auto returned = resume_former_member(log_, group_, name_, options_.member_file);
+  if (!returned) return;
+  former_ = std::move(returned->member);
   assigned_once_ = true;
-  for (const auto partition : former->partitions) add_inputs(static_cast<std::int32_t>(partition));
+  for (const auto partition : returned->partitions) add_inputs(partition);
 }
 
 // From here on the group decides.
@@ -173,9 +167,7 @@ void Projector::on_lost(std::span<const std::int32_t> partitions) {
 
 // What a process that comes back after a crash can go on with.
 void Projector::on_generation() {
-  if (options_.member_file.empty()) return;
-  write_former_member(options_.member_file,
-                      {membership_->identity(), {owned_.begin(), owned_.end()}});
+  write_former_member(options_.member_file, *membership_, owned_);
 }
 
 void Projector::drop_inputs(std::span<const std::int32_t> partitions) {

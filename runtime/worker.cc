@@ -39,6 +39,10 @@ void add_positions(const Task& task, std::vector<TopicPartitionOffset>& position
   }
 }
 
+TopicPartitionOffset place_of(const events::RecordView& record) {
+  return {std::string(record.topic), record.partition, record.offset};
+}
+
 std::size_t bytes_of(const events::OutputRecord& record) {
   return (record.value ? record.value->size() : 0) + (record.key ? record.key->size() : 0);
 }
@@ -112,7 +116,7 @@ events::Status Worker::stop() {
   if (!connected()) return {};
   callback_status_ = {};
   membership_->leave(*this);
-  if (!options_.member_file.empty()) erase_former_member(options_.member_file);
+  erase_former_member(options_.member_file);
   drop_everything();
   retired_membership_.reset();
   return callback_status_;
@@ -137,30 +141,23 @@ events::Status Worker::ensure_connected() {
   auto membership = log_.join(options_.group, inputs_.front());
   if (!membership) return tl::unexpected(membership.error());
   membership_ = *std::move(membership);
-  return resume_former();
+  resume_former();
+  return {};
 }
 
 // At the start of the process: goes on with what the member owned that a crash has ended, where
 // nobody has claimed it since. Its group's generation proves each transaction: once the group has
 // noticed the crash and given the partitions to others, the broker refuses them.
-events::Status Worker::resume_former() {
-  if (assigned_once_ || options_.member_file.empty()) return {};
-  const auto former = read_former_member(options_.member_file);
-  if (!former) return {};
-  auto member = log_.resume(options_.group, former->identity);
-  if (!member) {
-    spdlog::warn("{} waits for its group: {}", options_.transactional_id, member.error().message);
-    return {};
-  }
-  if (*member == nullptr) return {};
-  former_ = *std::move(member);
+void Worker::resume_former() {
+  if (assigned_once_) return;
+  auto returned =
+      resume_former_member(log_, options_.group, options_.transactional_id, options_.member_file);
+  if (!returned) return;
+  former_ = std::move(returned->member);
   assigned_once_ = true;
-  for (const auto partition : former->partitions) {
-    request_restore(static_cast<std::int32_t>(partition), Restorer::Claimed::kByThisIdOnly);
+  for (const auto partition : returned->partitions) {
+    request_restore(partition, Restorer::Claimed::kByThisIdOnly);
   }
-  spdlog::info("{} goes on with {} partitions until its group has noticed the crash",
-               options_.transactional_id, former->partitions.size());
-  return {};
 }
 
 // From here on the group decides. What it gives is restored anew: somebody else may have owned it
@@ -244,9 +241,7 @@ void Worker::on_generation() {
   if (!connected()) return;
   rebalanced_at_ = clock_.now();
   if (!owned_.contains(crash_marker_.partition())) crash_marker_.forget();
-  if (options_.member_file.empty()) return;
-  write_former_member(options_.member_file,
-                      {membership_->identity(), {owned_.begin(), owned_.end()}});
+  write_former_member(options_.member_file, *membership_, owned_);
 }
 
 void Worker::request_restore(std::int32_t partition, Restorer::Claimed claimed) {
@@ -381,9 +376,12 @@ events::Status Worker::process(const events::RecordView& record) {
   if (task == nullptr) return {};
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   outputs_.clear();
-  if (refused_ && refused_->is(record)) {
-    task->refuse(record, "output_refused", refused_->detail, outputs_);
-    return send_outputs(nullptr);
+  if (!refused_.empty()) {
+    const auto found = refused_.find(place_of(record));
+    if (found != refused_.end()) {
+      task->refuse(record, "output_refused", found->second, outputs_);
+      return send_outputs(nullptr);
+    }
   }
   if (crash_marker_.is_deadly(record.topic, record.partition, record.offset)) {
     task->refuse(
@@ -424,8 +422,7 @@ events::Status Worker::send_outputs(const events::RecordView* cause) {
       // It would be refused again and again. What came before it must not be half an effect: the
       // transaction is done over, and the record that led to it is set aside then.
       if (cause == nullptr) return tl::unexpected(sent.error());
-      refused_ = Refused{{std::string(cause->topic), cause->partition, cause->offset},
-                         sent.error().message};
+      refused_[place_of(*cause)] = sent.error().message;
     }
     return abort(sent.error().message);
   }
@@ -538,6 +535,7 @@ events::Status Worker::replace_producer() {
 }
 
 events::Status Worker::keep_work() {
+  refused_.clear();
   for (const auto& [partition, task] : tasks_) {
     if (!task->touched()) continue;
     const auto status =

@@ -77,7 +77,7 @@ class Worker final : private RebalanceListener {
   void on_generation() override;
 
   events::Status ensure_connected();
-  events::Status resume_former();
+  void resume_former();
   void end_former();
   const Membership& prover() const { return former_ ? *former_ : *membership_; }
   events::Status collect_restored();
@@ -148,16 +148,8 @@ class Worker final : private RebalanceListener {
   bool busy_ = false;  // the last transaction had many records, so more are on their way
   std::vector<events::OutputRecord> outputs_;  // of the record or timer being handled
 
-  // A record whose outputs the log does not take.
-  struct Refused {
-    TopicPartitionOffset at;
-    std::string detail;
-    bool is(const events::RecordView& record) const {
-      return record.offset == at.offset && record.partition == at.partition &&
-             record.topic == at.topic;
-    }
-  };
-  std::optional<Refused> refused_;
+  // Records whose outputs the log does not take, and why; until a transaction has set them aside.
+  std::map<TopicPartitionOffset, std::string> refused_;
   events::Timestamp kept_young_at_;
 
   // What is left of the batch was fetched for positions that no longer hold.

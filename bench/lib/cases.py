@@ -69,7 +69,7 @@ def products_to_root(context: Context) -> CaseResult:
 
 
 def _warm_broker(context: Context, systems, sent: dict) -> None:
-    """A young broker spends three times the CPU on a product: it compiles, on our two cores."""
+    """A young broker spends three times the CPU on a product: its compiler works meanwhile."""
     print("  warming the broker", flush=True)
     baselines.transactional_producer(context.stack.kafka, 10 * MILLION, CHUNK_PRODUCTS)
     for system in systems:

@@ -29,7 +29,7 @@ def thread_cpu_seconds(pid: int, name_starts: str) -> float:
             continue
         if text[text.index("(") + 1 :].startswith(name_starts):
             fields = text.rsplit(")", 1)[1].split()
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            total += (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
     return total
 
 
