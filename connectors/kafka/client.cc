@@ -72,7 +72,7 @@ Properties fixed_properties(const KafkaOptions& options) {
 }  // namespace
 
 Client::Client(const KafkaOptions& options, const Settings& settings)
-    : options_(options), purpose_(settings.purpose), throwaway_(settings.throwaway) {}
+    : options_(options), purpose_(settings.purpose) {}
 
 Result<std::unique_ptr<Client>> Client::open(const KafkaOptions& options, Settings settings) {
   std::unique_ptr<Client> client(new Client(options, settings));
@@ -169,7 +169,7 @@ void Client::on_log(const rd_kafka_t* handle, int level, const char* facility, c
   auto* client = static_cast<Client*>(rd_kafka_opaque(handle));
   const std::string_view name(facility);
   auto log_level = level_of(level);
-  if (is_chatter(name) || (client != nullptr && client->throwaway_)) {
+  if (is_chatter(name)) {
     log_level = spdlog::level::debug;
   }
   spdlog::log(log_level, "kafka {}: {}: {}", client == nullptr ? "?" : client->purpose_, name,
@@ -189,9 +189,9 @@ void Client::on_error(rd_kafka_t* handle, int code, const char* reason, void* op
   }
   const bool is_news =
       error_code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && client->note_trouble(reason);
-  spdlog::log(is_news && !client->throwaway_ ? spdlog::level::warn : spdlog::level::debug,
-              "kafka {} at {}: {} ({})", client->purpose_, client->options_.bootstrap_servers,
-              reason, rd_kafka_err2name(error_code));
+  spdlog::log(is_news ? spdlog::level::warn : spdlog::level::debug, "kafka {} at {}: {} ({})",
+              client->purpose_, client->options_.bootstrap_servers, reason,
+              rd_kafka_err2name(error_code));
 }
 
 // Logs and errors of broken connections are thinned out; this comes with each. A request that times

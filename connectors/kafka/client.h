@@ -51,7 +51,6 @@ class Client {
     Properties fixed;     // ... and not these
     int events = 0;       // RD_KAFKA_EVENT_* to be had from queues instead of callbacks
     void (*delivered)(rd_kafka_t*, const rd_kafka_message_t*, void*) = nullptr;
-    bool throwaway = false;  // lives for one question: log less
   };
 
   // kInvalid: a property was refused, the message says which and why. Does not connect yet.
@@ -88,7 +87,6 @@ class Client {
 
   const KafkaOptions options_;
   const std::string purpose_;
-  const bool throwaway_;
   rd_kafka_t* handle_ = nullptr;
   std::atomic<std::uint64_t> disturbances_{0};
   mutable std::mutex trouble_mutex_;

@@ -173,36 +173,14 @@ Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartiti
   const Deadline deadline(client_->options().request_timeout_ms);
   std::vector<Watermarks> marks(partitions.size());
   if (marks.empty()) return marks;
-#if RD_KAFKA_VERSION >= 0x020300ff
   const auto low = list_offsets(partitions, RD_KAFKA_OFFSET_SPEC_EARLIEST, isolation, deadline);
   if (!low) return tl::unexpected(low.error());
   const auto high = list_offsets(partitions, RD_KAFKA_OFFSET_SPEC_LATEST, isolation, deadline);
   if (!high) return tl::unexpected(high.error());
   for (std::size_t i = 0; i < marks.size(); ++i) marks[i] = {(*low)[i], (*high)[i]};
-#else
-  // The library cannot be told the isolation of one question: a client of its own asks it.
-  Client::Settings settings;
-  settings.consumer = true;
-  settings.purpose = "watermarks";
-  settings.throwaway = true;
-  settings.fixed = {{"isolation.level", isolation == Isolation::kReadCommitted
-                                            ? "read_committed"
-                                            : "read_uncommitted"}};
-  auto asking = Client::open(client_->options(), std::move(settings));
-  if (!asking) return tl::unexpected(asking.error());
-  for (std::size_t i = 0; i < marks.size(); ++i) {
-    const auto code = rd_kafka_query_watermark_offsets(
-        (*asking)->get(), client_->full_topic(partitions[i].topic).c_str(), partitions[i].partition,
-        &marks[i].low, &marks[i].high, deadline.remaining_ms());
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) continue;
-    return tl::unexpected(
-        (*asking)->error(code, "asking for the watermarks of " + name_of(*client_, partitions[i])));
-  }
-#endif
   return marks;
 }
 
-#if RD_KAFKA_VERSION >= 0x020300ff
 namespace {
 
 // What an answer says of each partition asked for.
@@ -257,6 +235,5 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
     wait_before_asking_again(deadline);
   }
 }
-#endif
 
 }  // namespace voketag::kafka
