@@ -4,7 +4,10 @@
 #include <stdexcept>
 #include <string>
 
+#include "processors/merkle/tree.h"
 #include "processors/tokens/chunks.h"
+#include "processors/tokens/make_chunk.h"
+#include "processors/tokens/product_id.h"
 #include "state/table.h"
 
 namespace voketag::processors {
@@ -65,8 +68,8 @@ std::int64_t doubled(std::int64_t delay_ms, std::int64_t times, std::int64_t max
   return std::min(delay_ms, max_ms);
 }
 
-void request_chunk(Context& context, const Uuid& batch_id, const BatchState& batch,
-                   std::int64_t chunk_index) {
+events::TokenChunkRequested chunk_of(const Uuid& batch_id, const BatchState& batch,
+                                     std::int64_t chunk_index) {
   events::TokenChunkRequested request;
   request.batch_id = batch_id;
   request.chunk_index = chunk_index;
@@ -76,7 +79,12 @@ void request_chunk(Context& context, const Uuid& batch_id, const BatchState& bat
   request.first_serial = batch.first_serial;
   request.key_id = batch.key_id;
   request.requested_at = batch.requested_at;
-  context.emit(chunk_key(batch_id, chunk_index), request);
+  return request;
+}
+
+void request_chunk(Context& context, const Uuid& batch_id, const BatchState& batch,
+                   std::int64_t chunk_index) {
+  context.emit(chunk_key(batch_id, chunk_index), chunk_of(batch_id, batch, chunk_index));
 }
 
 BatchState begin(const BatchAccepted& event, BatchContent content, Timestamp now) {
@@ -186,14 +194,40 @@ void BatchesProcessor::on_accepted(Context& context, const BatchAccepted& event)
   auto content = BatchContent::of(event);
   if (known_already(context, event, content)) return;
 
-  const auto batch = begin(event, std::move(content), context.now());
-  batches(context).put(event.batch_id.to_string(), batch);
-  ChunkWindow window;
-  window.changed_at = context.now();
-  request_chunks(context, event.batch_id, batch, window);
-  if (chunks_of(batch) > 1) windows(context).put(event.batch_id.to_string(), window);
-  context.set_timer(timer_name(kStallTimer, event.batch_id),
-                    after(context.now(), generation_patience_ms(0)));
+  const auto key = event.batch_id.to_string();
+  auto batch = begin(event, std::move(content), context.now());
+  const bool made = make_at_once(context, event.batch_id, batch);
+  batches(context).put(key, batch);
+  if (!made) {
+    ChunkWindow window;
+    window.changed_at = context.now();
+    request_chunks(context, event.batch_id, batch, window);
+    if (chunks_of(batch) > 1) windows(context).put(key, window);
+  }
+  const auto patience_ms = made ? anchoring_patience_ms(0) : generation_patience_ms(0);
+  context.set_timer(timer_name(kStallTimer, event.batch_id), after(context.now(), patience_ms));
+}
+
+// Makes all products of a small batch, and announces its root. False, and nothing is done, if the
+// batch is too great for that, or cannot be made here at all: then chunks are requested, and what
+// is wrong with them is said where chunks are made.
+bool BatchesProcessor::make_at_once(Context& context, const Uuid& batch_id,
+                                    BatchState& batch) const {
+  if (batch.product_count > config_.made_at_once_max) return false;
+  const auto* key = keys_.find(static_cast<std::uint8_t>(batch.key_id));
+  if (key == nullptr || !check_chunk(chunk_of(batch_id, batch, 0))) return false;
+  const auto plan = BatchPlan::derive(*key, {batch_id, batch.requested_at.ms, batch.product_count});
+  if (!plan) return false;
+
+  std::vector<Hash> chunk_roots;
+  for (std::int64_t index = 0; index < chunks_of(batch); ++index) {
+    chunk_roots.push_back(make_chunk(context, chunk_of(batch_id, batch, index), *key, *plan));
+  }
+  batch.merkle_root = events::Hash{root_over_chunks(chunk_roots)};
+  batch.status = kAnchoring;
+  context.emit(batch_id.to_string(),
+               MerkleRootComputed{batch_id, *batch.merkle_root, batch.product_count});
+  return true;
 }
 
 // Whether the batch is there already; counts the duplicate, or refuses the other content.

@@ -8,10 +8,17 @@
 #include "processors/batches/batch_state.h"
 #include "processors/batches/chunk_window.h"
 #include "processors/processor.h"
+#include "processors/tokens/chunks.h"
+#include "processors/tokens/token_keys.h"
 
 namespace voketag::processors {
 
 struct BatchesConfig {
+  // A batch of at most so many products is made whole where it is accepted; a greater one is cut
+  // into chunks that every partition works on. 131,072 products are 30 ms of one core: less than
+  // the three transactions that asking others to make them would take, and no more than another
+  // batch may be kept waiting.
+  std::int64_t made_at_once_max = kMadeAtOnceMax;
   // How many products of one batch may be in generation at a time; at least one chunk is. It bounds
   // how long a small batch waits behind a great one: 393,216 products are 0.1 s of one core.
   std::int64_t products_in_flight_max = 393'216;
@@ -30,8 +37,10 @@ struct BatchesConfig {
 
 // Leads each batch from its request to its end.
 //
-//    batch-accepted           first sight: requests its first chunks. The same again: nothing. The
-//                             same id with other content: dead letter conflicting_batch.
+//    batch-accepted           first sight: a small batch is made at once (tokens-generated,
+//                             merkle-root-computed); of a greater one, the first chunks are
+//                             requested. The same again: nothing. The same id with other content:
+//                             dead letter conflicting_batch.
 //    merkle-subtree-computed  a chunk is back: requests the next ones
 //    merkle-root-computed     generation is over, anchoring has begun
 //    anchor-completed         batch-completed
@@ -49,7 +58,9 @@ struct BatchesConfig {
 // unrequested_chunk, invalid (a chunk size that is no power of two).
 class BatchesProcessor : public Processor {
  public:
-  explicit BatchesProcessor(const BatchesConfig& config) : config_(config) {}
+  // `keys` must outlive the processor.
+  BatchesProcessor(const BatchesConfig& config, const TokenKeys& keys)
+      : config_(config), keys_(keys) {}
 
   std::string_view name() const override { return "batches"; }
   std::vector<std::string_view> inputs() const override;
@@ -67,6 +78,7 @@ class BatchesProcessor : public Processor {
 
   bool known_already(Context& context, const events::BatchAccepted& event,
                      const BatchContent& content) const;
+  bool make_at_once(Context& context, const events::Uuid& batch_id, BatchState& batch) const;
   std::int64_t in_flight_max(const BatchState& batch) const;
   void request_chunks(Context& context, const events::Uuid& batch_id, const BatchState& batch,
                       ChunkWindow& window) const;
@@ -79,6 +91,7 @@ class BatchesProcessor : public Processor {
   std::int64_t anchoring_patience_ms(std::int64_t reminders) const;
 
   const BatchesConfig config_;
+  const TokenKeys& keys_;
 };
 
 }  // namespace voketag::processors

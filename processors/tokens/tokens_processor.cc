@@ -1,47 +1,21 @@
 #include "processors/tokens/tokens_processor.h"
 
 #include <string>
-#include <utility>
-#include <vector>
 
-#include "events/tokens_view.h"
-#include "processors/merkle/tree.h"
 #include "processors/tokens/chunks.h"
+#include "processors/tokens/make_chunk.h"
 #include "processors/tokens/product_id.h"
-#include "processors/tokens/token.h"
 
 namespace voketag::processors {
 namespace {
 
 using events::TokenChunkRequested;
 
-static_assert(events::kTokenTextBytes == kTokenCharacters);
-
 // A chunk that is done has a key in the state and nothing to say of it.
 constexpr std::string_view kDone = "{}";
 
 std::string done_key(const std::string& chunk) {
   return "done/" + chunk;
-}
-
-void emit_chunk(Context& context, const TokenChunkRequested& request, const TokenKey& key,
-                const BatchPlan& plan) {
-  const auto first_index = request.chunk_index * request.chunk_size;
-  const auto count = chunk_products(request.product_count, request.chunk_size, request.chunk_index);
-  std::vector<Hash> leaves(static_cast<std::size_t>(count));
-  events::TokensGeneratedWriter writer(request.batch_id, request.chunk_index,
-                                       request.first_serial + first_index, count);
-  make_tokens_json(key, plan, first_index, leaves.size(), writer.body(), leaves.data());
-  context.emit_json(events::TokensGenerated::kTopic,
-                    chunk_key(request.batch_id, request.chunk_index), std::move(writer).finish());
-
-  events::MerkleSubtreeComputed subtree;
-  subtree.batch_id = request.batch_id;
-  subtree.chunk_index = request.chunk_index;
-  subtree.chunk_count = request.chunk_count;
-  subtree.product_count = request.product_count;
-  subtree.root = {merkle_root_in_place(leaves)};
-  context.emit(request.batch_id.to_string(), subtree);
 }
 
 }  // namespace
@@ -79,7 +53,13 @@ void TokensProcessor::on_requested(Context& context, const TokenChunkRequested& 
     context.dead_letter("invalid", plan.error().message);
     return;
   }
-  emit_chunk(context, request, *key, *plan);
+  events::MerkleSubtreeComputed subtree;
+  subtree.batch_id = request.batch_id;
+  subtree.chunk_index = request.chunk_index;
+  subtree.chunk_count = request.chunk_count;
+  subtree.product_count = request.product_count;
+  subtree.root = {make_chunk(context, request, *key, *plan)};
+  context.emit(request.batch_id.to_string(), subtree);
   context.store().put(done, kDone);
 }
 

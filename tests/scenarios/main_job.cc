@@ -349,6 +349,7 @@ std::vector<Input> make_inputs(std::mt19937_64& random, std::int64_t steps) {
 
 MainJobOptions make_options(std::mt19937_64& random) {
   MainJobOptions options;
+  options.made_at_once_max = random() % 2 == 0 ? 0 : 10;
   options.mock_failures = static_cast<std::int64_t>(random() % 2);
   options.block_time_ms = random() % 2 == 0 ? 0 : 2'000;
   return options;
@@ -365,6 +366,7 @@ const processors::TokenKeys& token_keys() {
 runtime::TestSystem main_job(const MainJobOptions& options) {
   processors::IngressConfig ingress{.signing_key_id = kKeyId, .chunk_size = options.chunk_size};
   processors::BatchesConfig batches;
+  batches.made_at_once_max = options.made_at_once_max;
   batches.products_in_flight_max = options.products_in_flight_max;
   batches.stall_timeout_ms = options.stall_timeout_ms;
   batches.reminders_max = options.reminders_max;
@@ -375,7 +377,7 @@ runtime::TestSystem main_job(const MainJobOptions& options) {
   chain.retry_ms = options.retry_ms;
   runtime::TestSystem system;
   system.processors = {std::make_shared<processors::IngressProcessor>(ingress),
-                       std::make_shared<processors::BatchesProcessor>(batches),
+                       std::make_shared<processors::BatchesProcessor>(batches, token_keys()),
                        std::make_shared<processors::TokensProcessor>(token_keys()),
                        std::make_shared<processors::MerkleProcessor>(),
                        std::make_shared<processors::AnchoringProcessor>(

@@ -17,6 +17,7 @@ namespace voketag::scenarios {
 
 struct MainJobOptions {
   std::int64_t chunk_size = 4;
+  std::int64_t made_at_once_max = 0;
   std::int64_t products_in_flight_max = 12;
   std::int64_t stall_timeout_ms = 600'000;
   std::int64_t reminders_max = 100;

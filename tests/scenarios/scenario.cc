@@ -152,6 +152,7 @@ class Scenario {
   void option(Words& words) {
     const std::map<std::string, std::int64_t*> options{
         {"chunk_size", &options_.chunk_size},
+        {"made_at_once_max", &options_.made_at_once_max},
         {"products_in_flight_max", &options_.products_in_flight_max},
         {"stall_timeout_ms", &options_.stall_timeout_ms},
         {"reminders_max", &options_.reminders_max},

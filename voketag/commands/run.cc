@@ -118,7 +118,7 @@ class Instance {
   bool has(Role role) const { return roles_.contains(role); }
 
   Status read_keys() {
-    if (!has(Role::kIngress) && !has(Role::kTokens)) return {};
+    if (!has(Role::kIngress) && !has(Role::kBatches) && !has(Role::kTokens)) return {};
     auto keys = configuration_.token_keys();
     if (!keys) return tl::unexpected(keys.error());
     keys_ = std::make_unique<processors::TokenKeys>(*std::move(keys));
@@ -183,7 +183,8 @@ class Instance {
     if (has(Role::kBatches)) {
       processors::BatchesConfig config;
       config.products_in_flight_max = configuration_.products_in_flight;
-      engine_->add_processor(std::make_shared<processors::BatchesProcessor>(config), 1);
+      engine_->add_processor(std::make_shared<processors::BatchesProcessor>(config, *keys_),
+                             workers);
     }
     if (has(Role::kTokens)) {
       engine_->add_processor(std::make_shared<processors::TokensProcessor>(*keys_), workers);

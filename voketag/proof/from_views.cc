@@ -97,7 +97,7 @@ Result<std::vector<Hash>> read_chunk_roots(Connection& views, const Facts& facts
   return roots;
 }
 
-// The only power of two that cuts so many products into so many chunks (of one chunk: any).
+// The only power of two that cuts so many products into so many chunks.
 std::int64_t chunk_size_of(std::int64_t product_count, std::int64_t chunk_count) {
   for (std::int64_t size = 1; size <= processors::kChunkSizeMax; size *= 2) {
     if (processors::chunk_count(product_count, size) == chunk_count) return size;
@@ -105,11 +105,11 @@ std::int64_t chunk_size_of(std::int64_t product_count, std::int64_t chunk_count)
   return 0;
 }
 
-// The tokens of the product's chunk, by rising serial. Ids rise with the serial, and the ids of a
-// batch lie together: two short walks over the primary key, away from the product, find them.
-Result<std::vector<Hash>> read_chunk_leaves(Connection& views, const std::string& product_id,
-                                            const Facts& facts, std::int64_t first,
-                                            std::int64_t count) {
+// The leaves of `count` products of the batch, the product among them, by rising serial. Ids rise
+// with the serial, and the ids of a batch lie together: two short walks over the primary key, away
+// from the product, find them.
+Result<std::vector<Hash>> read_leaves(Connection& views, const std::string& product_id,
+                                      const Facts& facts, std::int64_t first, std::int64_t count) {
   const std::string first_text = std::to_string(first);
   const std::string last_text = std::to_string(first + count - 1);
   const std::string before = std::to_string(facts.serial - first + 1);
@@ -127,7 +127,7 @@ Result<std::vector<Hash>> read_chunk_leaves(Connection& views, const std::string
       parameters));
   if (!rows) return tl::unexpected(rows.error());
   if (rows->count() != count) {
-    return contradiction("of " + std::to_string(count) + " tokens of the product's chunk, " +
+    return contradiction("of " + std::to_string(count) + " tokens around the product, " +
                          std::to_string(rows->count()) + " are there");
   }
   std::vector<Hash> leaves;
@@ -155,31 +155,52 @@ Result<std::vector<Hash>> read_path(const std::string& json) {
   return path;
 }
 
+// A batch whose chunks have no roots of their own: all its tokens are at hand.
+Result<std::vector<Hash>> path_in_whole_batch(Connection& views, const std::string& product_id,
+                                              const Facts& facts, std::int64_t index) {
+  const auto leaves =
+      read_leaves(views, product_id, facts, facts.first_serial, facts.product_count);
+  if (!leaves) return tl::unexpected(leaves.error());
+  return processors::inclusion_path(*leaves, static_cast<std::size_t>(index));
+}
+
+Result<std::vector<Hash>> path_across_chunks(Connection& views, const std::string& product_id,
+                                             const Facts& facts, std::int64_t index,
+                                             const std::vector<Hash>& chunk_roots) {
+  const auto chunks = static_cast<std::int64_t>(chunk_roots.size());
+  const std::int64_t size = chunk_size_of(facts.product_count, chunks);
+  if (size == 0) {
+    return contradiction("a batch of " + std::to_string(facts.product_count) + " products has " +
+                         std::to_string(chunks) + " chunks");
+  }
+  const std::int64_t chunk = index / size;
+  const std::int64_t first = chunk * size;
+  const std::int64_t count = processors::chunk_products(facts.product_count, size, chunk);
+  const auto leaves = read_leaves(views, product_id, facts, facts.first_serial + first, count);
+  if (!leaves) return tl::unexpected(leaves.error());
+  return processors::inclusion_path_across_chunks(*leaves, static_cast<std::size_t>(index - first),
+                                                  chunk_roots, static_cast<std::size_t>(chunk));
+}
+
 Result<TreePlace> place_in_batch(Connection& views, const std::string& product_id,
                                  const Facts& facts) {
   const auto roots = read_chunk_roots(views, facts);
   if (!roots) return tl::unexpected(roots.error());
   const std::int64_t index = facts.serial - facts.first_serial;
-  const auto chunks = static_cast<std::int64_t>(roots->size());
-  const std::int64_t size = chunk_size_of(facts.product_count, chunks);
-  if (size == 0 || index < 0 || index >= facts.product_count) {
-    return contradiction("a batch of " + std::to_string(facts.product_count) + " products has " +
-                         std::to_string(chunks) + " chunks");
+  if (index < 0 || index >= facts.product_count) {
+    return contradiction("a batch of " + std::to_string(facts.product_count) +
+                         " products from serial " + std::to_string(facts.first_serial) +
+                         " on has no serial " + std::to_string(facts.serial));
   }
-  // Of one chunk, whatever its size was, all products are in it.
-  const std::int64_t chunk = chunks == 1 ? 0 : index / size;
-  const std::int64_t first = chunks == 1 ? 0 : chunk * size;
-  const std::int64_t count = chunks == 1
-                                 ? facts.product_count
-                                 : processors::chunk_products(facts.product_count, size, chunk);
-  const auto leaves =
-      read_chunk_leaves(views, product_id, facts, facts.first_serial + first, count);
-  if (!leaves) return tl::unexpected(leaves.error());
+  const bool is_small = facts.product_count <= processors::kMadeAtOnceMax;
+  auto path = roots->size() <= 1 && is_small
+                  ? path_in_whole_batch(views, product_id, facts, index)
+                  : path_across_chunks(views, product_id, facts, index, *roots);
+  if (!path) return tl::unexpected(path.error());
   TreePlace place;
   place.index = static_cast<std::uint64_t>(index);
   place.size = static_cast<std::uint64_t>(facts.product_count);
-  place.path = processors::inclusion_path_across_chunks(
-      *leaves, static_cast<std::size_t>(index - first), *roots, static_cast<std::size_t>(chunk));
+  place.path = *std::move(path);
   return place;
 }
 

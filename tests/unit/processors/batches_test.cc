@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "processors/batches/batches_processor.h"
+#include "processors/merkle/tree.h"
 #include "processors/tokens/chunks.h"
 #include "state/table.h"
 #include "tests/unit/processors/fake_context.h"
@@ -106,12 +107,17 @@ class BatchesTest : public ::testing::Test {
   }
 
   FakeContext context_;
-  BatchesProcessor batches_{BatchesConfig{.products_in_flight_max = 12,
+  const TokenKeys keys_ = *TokenKeys::parse("3:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+  // Makes nothing at once: what becomes of a batch that is cut into chunks shows with few products.
+  BatchesProcessor batches_{BatchesConfig{.made_at_once_max = 0,
+                                          .products_in_flight_max = 12,
                                           .stall_timeout_ms = 60'000,
                                           .stall_timeout_max_ms = 600'000,
                                           .reminders_max = 6,
                                           .anchor_retry_ms = 900'000,
-                                          .anchor_retry_max_ms = 3'600'000}};
+                                          .anchor_retry_max_ms = 3'600'000},
+                            keys_};
+  BatchesProcessor small_at_once_{BatchesConfig{.made_at_once_max = 10}, keys_};
 };
 
 TEST_F(BatchesTest, RequestsTheOnlyChunk) {
@@ -126,6 +132,50 @@ TEST_F(BatchesTest, RequestsTheOnlyChunk) {
   EXPECT_EQ(request.first_serial, 100);
   EXPECT_EQ(request.key_id, 3);
   EXPECT_EQ(request.requested_at.ms, 1'699'999'999'000);
+  EXPECT_EQ(status(), "generating");
+}
+
+TEST_F(BatchesTest, MakesASmallBatchAtOnce) {
+  context_.deliver(small_at_once_, kBatch.to_string(), accepted(10));
+  ASSERT_EQ(context_.emitted.size(), 4U);
+  std::vector<Hash> leaves;
+  for (int chunk = 0; chunk < 3; ++chunk) {
+    EXPECT_EQ(context_.emitted[chunk].key, kBatch.to_string() + ":" + std::to_string(chunk));
+    const auto tokens = context_.emitted[chunk].as<events::TokensGenerated>();
+    EXPECT_EQ(tokens.first_serial, 100 + chunk * 4);
+    EXPECT_EQ(tokens.count, chunk < 2 ? 4 : 2);
+    for (const auto& token : tokens.tokens) leaves.push_back(leaf_hash(token));
+  }
+  const auto root = context_.emitted[3].as<MerkleRootComputed>();
+  EXPECT_EQ(context_.emitted[3].key, kBatch.to_string());
+  EXPECT_EQ(root.product_count, 10);
+  EXPECT_EQ(root.merkle_root.bytes, merkle_root(leaves));
+  EXPECT_EQ(status(), "anchoring");
+}
+
+TEST_F(BatchesTest, ABatchMadeAtOnceGoesOnAsAnyOther) {
+  context_.deliver(small_at_once_, kBatch.to_string(), accepted(10));
+  const auto root = context_.emitted[3].as<MerkleRootComputed>();
+  context_.emitted.clear();
+  context_.deliver(small_at_once_, kBatch.to_string(), root);          // its own root comes back
+  context_.deliver(small_at_once_, kBatch.to_string(), accepted(10));  // a duplicate
+  EXPECT_TRUE(context_.emitted.empty());
+  EXPECT_EQ(status(), "anchoring");
+  context_.advance(small_at_once_, 16 * 60'000);  // nothing is heard of the anchor
+  ASSERT_EQ(context_.emitted_as<AnchorAccepted>().size(), 1U);
+  context_.deliver(small_at_once_, kBatch.to_string(), anchored(root.merkle_root));
+  EXPECT_EQ(context_.emitted_as<BatchCompleted>().size(), 1U);
+  EXPECT_EQ(status(), "completed");
+  EXPECT_TRUE(context_.timers.empty());
+  EXPECT_TRUE(context_.dead_letters.empty());
+}
+
+// What cannot be made here is asked for chunk by chunk; the chunk's maker says what is wrong.
+TEST_F(BatchesTest, RequestsTheChunksOfABatchWhoseKeyIsElsewhere) {
+  auto event = accepted(3);
+  event.key_id = 77;
+  context_.deliver(small_at_once_, kBatch.to_string(), event);
+  EXPECT_EQ(requested_chunks(), std::vector<std::int64_t>{0});
   EXPECT_EQ(status(), "generating");
 }
 
@@ -313,7 +363,7 @@ TEST_F(BatchesTest, RemindsOfOpenChunksWithDoublingDelayAndThenFails) {
 }
 
 TEST_F(BatchesTest, OutlastsAnOutageOfADay) {
-  BatchesProcessor batches{BatchesConfig{}};
+  BatchesProcessor batches{BatchesConfig{.made_at_once_max = 0}, keys_};
   context_.deliver(batches, kBatch.to_string(), accepted(41));
   context_.advance(batches, 24 * 3'600'000);
   EXPECT_EQ(status(), "generating");
@@ -326,7 +376,7 @@ TEST_F(BatchesTest, OutlastsAnOutageOfADay) {
 }
 
 TEST_F(BatchesTest, FailsAtLastAndKeepsNothingOpen) {
-  BatchesProcessor batches{BatchesConfig{}};
+  BatchesProcessor batches{BatchesConfig{.made_at_once_max = 0}, keys_};
   context_.deliver(batches, kBatch.to_string(), accepted(41));
   context_.advance(batches, 25 * 3'600'000);
   EXPECT_EQ(status(), "failed");
@@ -567,8 +617,7 @@ TEST_F(BatchesTest, ATimerOfABatchThatEndedDoesNothing) {
 }
 
 TEST_F(BatchesTest, TheGreatestBatchCostsSmallWritesPerChunk) {
-  const BatchesConfig config;
-  BatchesProcessor batches(config);
+  BatchesProcessor batches(BatchesConfig{}, keys_);
   auto event = accepted(10'000'000);
   event.chunk_size = 1024;
   context_.deliver(batches, kBatch.to_string(), event);

@@ -36,9 +36,11 @@ class MainJob {
  public:
   using Choose = std::function<std::size_t(std::size_t)>;
 
-  explicit MainJob(Choose choose, std::int64_t mock_failures = 0) : choose_(std::move(choose)) {
+  explicit MainJob(Choose choose, std::int64_t mock_failures = 0, std::int64_t made_at_once_max = 0)
+      : choose_(std::move(choose)) {
     add(std::make_unique<IngressProcessor>(IngressConfig{.signing_key_id = 5, .chunk_size = 4}));
-    add(std::make_unique<BatchesProcessor>(BatchesConfig{.products_in_flight_max = 12}));
+    add(std::make_unique<BatchesProcessor>(
+        BatchesConfig{.made_at_once_max = made_at_once_max, .products_in_flight_max = 12}, keys_));
     add(std::make_unique<TokensProcessor>(keys_));
     add(std::make_unique<MerkleProcessor>());
     add(std::make_unique<AnchoringProcessor>(
@@ -185,14 +187,15 @@ TEST(MainJobTest, ARequestBecomesAnchoredProvableProducts) {
 }
 
 // Whatever the interleaving: every batch completed once, every product made once, the same tokens
-// and the same roots.
+// and the same roots; also whether a batch is made at once or chunk by chunk.
 RC_GTEST_PROP(MainJobTest, AnyInterleavingGivesTheSameProducts, ()) {
   const auto counts =
       *rc::gen::container<std::vector<std::int64_t>>(rc::gen::inRange<std::int64_t>(1, 40));
   const auto failures = *rc::gen::inRange<std::int64_t>(0, 3);
   const auto seed = *rc::gen::arbitrary<std::uint32_t>();
-  const auto result = [&](MainJob::Choose choose) {
-    MainJob job(std::move(choose), failures);
+  const auto made_at_once_max = *rc::gen::element<std::int64_t>(0, 4, 20, 40);
+  const auto result = [&](MainJob::Choose choose, std::int64_t at_once_max) {
+    MainJob job(std::move(choose), failures, at_once_max);
     for (std::size_t i = 0; i < counts.size(); ++i) {
       job.send("batch-requested", request(static_cast<std::uint32_t>(i), counts[i]));
       if (i % 3 == 0)
@@ -221,7 +224,7 @@ RC_GTEST_PROP(MainJobTest, AnyInterleavingGivesTheSameProducts, ()) {
     state ^= state << 13, state ^= state >> 17, state ^= state << 5;
     return static_cast<std::size_t>(state) % n;
   };
-  RC_ASSERT(result(any) == result([](std::size_t) { return 0; }));
+  RC_ASSERT(result(any, made_at_once_max) == result([](std::size_t) { return 0; }, 0));
 }
 
 }  // namespace
