@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -8,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -76,7 +78,8 @@ class Configuration {
   std::int64_t commit_interval_ms = 100;
   std::int64_t chunk_size = 1024;
   std::int64_t products_in_flight = 393'216;
-  std::int64_t workers = 1;
+  // One per core, four at most: while one waits for its commit, another goes on.
+  std::int64_t workers = std::clamp<std::int64_t>(std::thread::hardware_concurrency(), 1, 4);
   std::int64_t block_cache_mib = 48;
   std::int64_t write_buffer_mib = 32;
   std::string log_level = "info";

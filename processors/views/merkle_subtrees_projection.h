@@ -4,8 +4,9 @@
 
 namespace voketag::processors {
 
-// The view "merkle_subtrees": the root of every chunk, from which, with the tokens of one chunk, a
-// product's inclusion path is made.
+// The view "merkle_subtrees": the root of every chunk of a great batch, from which, with the tokens
+// of one chunk, a product's inclusion path is made. A batch that was made at once has no rows here:
+// all its tokens are read then.
 //
 //    batch_id uuid, chunk_index bigint key | root text
 class MerkleSubtreesProjection : public Projection {
