@@ -212,17 +212,22 @@ void Worker::on_revoked(std::span<const std::int32_t> partitions) {
   for (const auto partition : partitions) {
     if (tasks_.contains(partition)) active.push_back(partition);
   }
-  if (producer_ && (!active.empty() || in_transaction_)) {
-    // A claim that stays behind costs this worker its producer when the successor fences it.
-    for (int attempt = 1; attempt <= kReleaseAttempts; ++attempt) {
-      const std::size_t rolled_back_before = rolled_back_;
-      callback_status_ = commit(active);
-      if (!callback_status_ || !producer_ || rolled_back_ == rolled_back_before) break;
-    }
-  }
+  if (!active.empty() || in_transaction_) release(active);
   for (const auto partition : partitions) {
     drop_task(partition);
     owned_.erase(partition);
+  }
+}
+
+// Commits what is open and takes back the claims. One that stays behind costs this worker its
+// producer when the successor fences it; so a producer that was lost is replaced for this.
+void Worker::release(std::span<const std::int32_t> partitions) {
+  for (int attempt = 1; attempt <= kReleaseAttempts && connected(); ++attempt) {
+    if (!producer_) callback_status_ = replace_producer();
+    if (!callback_status_ || !producer_) return;
+    const std::size_t rolled_back_before = rolled_back_;
+    callback_status_ = commit(partitions);
+    if (!callback_status_ || (producer_ && rolled_back_ == rolled_back_before)) return;
   }
 }
 
@@ -484,7 +489,13 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   if (const auto sent = send_changelogs(released); !sent) return abort(sent.error().message);
-  const CommitResult result = producer_->commit(open_positions(), prover());
+  // Also of what is released untouched, so that the group checks whose the claim is.
+  auto positions = open_positions();
+  for (const auto partition : released) {
+    const Task* const task = find_task(partition);
+    if (task != nullptr && !task->touched()) add_positions(*task, positions);
+  }
+  const CommitResult result = producer_->commit(positions, prover());
   in_transaction_ = false;
   return settle(result);
 }

@@ -85,6 +85,7 @@ class Worker final : private RebalanceListener {
   events::Status fetch_from_committed(const Task& task);
   void request_restore(std::int32_t partition,
                        Restorer::Claimed claimed = Restorer::Claimed::kByAnyone);
+  void release(std::span<const std::int32_t> partitions);
   void drop_task(std::int32_t partition);
 
   events::Status process_records(int timeout_ms);

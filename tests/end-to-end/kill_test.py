@@ -18,9 +18,15 @@ class Requests:
 
     def __init__(self, system, dice):
         self.system = system
-        self.all = [new_batch(dice.choice([1, 7, 1000, 1024, 1025, dice.randrange(1, 6000)]))
-                    for _ in range(BATCHES)]
+        self.all = [new_batch(self.size(index, dice)) for index in range(BATCHES)]
         self.asked = 0
+
+    @staticmethod
+    def size(index, dice):
+        """Small ones are made at once; one in 32 is so great that it is cut into chunks."""
+        if index % 32 == 28:
+            return dice.randrange(131_073, 150_000)
+        return dice.choice([1, 7, 1000, 1024, 1025, dice.randrange(1, 6000)])
 
     def ask(self, count):
         """The ids of the next batches, which are asked for now."""
@@ -47,7 +53,7 @@ def kill_at_work(system, instance, requests, dice):
     await_true("a batch asked for since the last kill has its root",
                lambda: has_root(system, fresh), 60, 0.02)
     requests.ask(8)
-    time.sleep(dice.uniform(0.0, 0.25))
+    time.sleep(dice.uniform(0.0, 0.12))
     instance.kill()
     return requests.open()
 

@@ -558,6 +558,21 @@ TEST_F(WorkerTest, AStopInOrderLeavesNoClaimAndNothingIsReplayed) {
   EXPECT_EQ(one.processor.handled + two.processor.handled, 3);
 }
 
+TEST_F(WorkerTest, AStopInOrderLeavesNoClaimEvenOfAWorkerThatWasFenced) {
+  Instance& one = start("one");
+  send("a");
+  run();
+  ASSERT_TRUE(log_.open_producer(one.id())) << "somebody finds an old claim, and fences";
+  ASSERT_TRUE(one.worker().stop());
+  one.crash();
+  const auto epoch = log_.epoch(one.id());
+  start("two");
+  send("a");
+  run(1'000);
+  expect_counted("a", 2);
+  EXPECT_EQ(log_.epoch(one.id()), epoch) << "nobody was there to be fenced";
+}
+
 TEST_F(WorkerTest, PartitionsMoveBetweenWorkersWithoutLossOrRepetition) {
   const auto send_all = [&] {
     for (char key = 'a'; key <= 'z'; ++key) send(std::string(1, key));
