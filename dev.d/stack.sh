@@ -311,6 +311,7 @@ start_postgres() {
   # shellcheck source=/dev/null
   source "$(stack_dir "$name")/ports"
   [[ -e $home/created ]] || create_postgres "$home"
+  await_burial "$home/data/postmaster.pid"
   # pg_ctl returns when the server accepts connections. It must not stand in a directory that its
   # user cannot read.
   (cd / && as_postgres "$(postgres_bin)/pg_ctl" start --silent --wait --timeout 60 -D "$home/data" \
@@ -321,6 +322,14 @@ start_postgres() {
   [[ -e $home/created ]] ||
     "$(postgres_bin)/psql" -qX "$(postgres_url "$name" postgres)" -c 'CREATE DATABASE voketag'
   touch "$home/created"
+}
+
+# PostgreSQL, too, takes a killed server that nobody has reaped for alive, and would not start.
+await_burial() {
+  local file=$1 deadline_ms=$(($(now_ms) + 10000))
+  while [[ -e $file ]] && is_zombie "$(head -n 1 "$file")" && (($(now_ms) < deadline_ms)); do
+    sleep 0.05
+  done
 }
 
 create_postgres() {
