@@ -18,6 +18,7 @@
 
 #include "connectors/kafka/options.h"
 #include "voketag/nearest_name.h"
+#include "voketag/whole_number.h"
 
 extern char** environ;
 
@@ -513,17 +514,12 @@ class ConfigurationReader {
                    std::int64_t& value) {
     const auto found = find(name);
     if (!found) return;
-    const char* end = found->text.data() + found->text.size();
-    std::int64_t number = 0;
-    const auto read = std::from_chars(found->text.data(), end, number);
-    if (read.ec != std::errc() || read.ptr != end || number < minimum || number > maximum) {
-      problem(found->where,
-              "must be a whole number between " + std::to_string(minimum) + " and " +
-                  std::to_string(maximum) + ", not " + shown(found->text),
-              example_of(name));
+    const auto number = parse_whole_number(found->text, minimum, maximum);
+    if (!number) {
+      problem(found->where, number.error().message, example_of(name));
       return;
     }
-    value = number;
+    value = *number;
   }
 
   void read_choices() {

@@ -86,9 +86,6 @@ void print_json(Session& session, const Youngest& letters) {
 }
 
 ExitCode list(Session& session, const Options& options) {
-  if (options.limit < 1 || options.limit > 100'000) {
-    return session.report(events::Errc::kInvalid, "--limit must be between 1 and 100000");
-  }
   const auto filter = options.filter.parse();
   if (!filter) return session.report(filter.error());
   const auto configuration = session.configuration();
@@ -120,8 +117,8 @@ void add_dlq_list(CLI::App& parent, Session& session) {
                                             "where it came from; its neighbours go on.");
   auto options = std::make_shared<Options>();
   add_filter_options(*command, options->filter);
-  command->add_option("--limit", options->limit, "How many of the youngest; default 20")
-      ->type_name("N");
+  add_number(*command, "--limit", options->limit, 1, kListedMax,
+             "How many of the youngest; default 20");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag dlq list\n"
