@@ -237,7 +237,7 @@ Result<std::set<Role>> parse_roles(std::string_view text) {
     for (const auto& role : kRoles) names.emplace_back(role.second);
     const auto meant = nearest_name(name, names);
     return fail(Errc::kInvalid, "there is no role " + shown(name) +
-                                    (meant ? "; did you mean " + *meant + "?" : "") +
+                                    (meant ? "; did you mean " + *meant + "?" : ".") +
                                     " The roles: ingress, batches, tokens, merkle, anchoring, "
                                     "projections, all");
   }

@@ -78,7 +78,7 @@ Status patiently(const std::function<Status()>& step) {
 }
 
 struct RunOptions {
-  std::string roles;
+  std::optional<std::string> roles;
 };
 
 // One running instance: what its parts need, in the order in which it must outlive them.
@@ -238,10 +238,11 @@ ExitCode run(Session& session, const RunOptions& options) {
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   std::set<Role> roles = (*configuration)->roles;
-  if (!options.roles.empty()) {
-    auto parsed = parse_roles(options.roles);
-    if (!parsed)
+  if (options.roles) {
+    auto parsed = parse_roles(*options.roles);
+    if (!parsed) {
       return session.report(events::Errc::kInvalid, "--roles: " + parsed.error().message);
+    }
     roles = *std::move(parsed);
   }
   bound_malloc();
@@ -275,10 +276,9 @@ void add_run(CLI::App& parent, Session& session) {
       "SIGTERM\n"
       "commits, flushes and leaves; a second ends it at once, which loses nothing either.");
   auto options = std::make_shared<RunOptions>();
-  command
-      ->add_option("--roles", options->roles,
-                   "Which parts to run, separated by commas: ingress, batches, tokens, merkle, "
-                   "anchoring, projections. Default: VOKETAG_ROLES, or all")
+  add_text(*command, "--roles", options->roles,
+           "Which parts to run, separated by commas: ingress, batches, tokens, merkle, "
+           "anchoring, projections. Default: VOKETAG_ROLES, or all")
       ->type_name("ROLES");
   examples(*command,
            "  voketag run\n"

@@ -125,6 +125,8 @@ TEST(CommandLineTest, WrongArgumentsAreUsageErrorsThatHelp) {
            {{"proof", "export"}, "name the product"},
            {{"proof", "verify", "/nowhere/proof.json"}, "cannot read"},
            {{"run", "--roles", "tokns"}, "did you mean tokens?"},
+           {{"run", "--roles", ""}, "The roles: ingress, batches"},
+           {{"run", "--roles="}, "--roles"},
            {{"state", "inspect", "--partition", "12"}, "between 0 and 11"},
        }) {
     const Outcome outcome = run(arguments);

@@ -227,7 +227,9 @@ TEST(RolesTest, ParsesListsAndRefusesStrangers) {
   EXPECT_THAT(*parse_roles("tokens, merkle"), ElementsAre(Role::kTokens, Role::kMerkle));
   EXPECT_EQ(parse_roles("all")->size(), 6U);
   EXPECT_THAT(parse_roles("merkel").error().message, HasSubstr("did you mean merkle?"));
-  EXPECT_FALSE(parse_roles(""));
+  EXPECT_EQ(parse_roles("").error().message,
+            "there is no role \"\". The roles: ingress, batches, tokens, merkle, anchoring, "
+            "projections, all");
   EXPECT_FALSE(parse_roles("tokens,,merkle"));
 }
 
