@@ -17,6 +17,7 @@
 #include <toml++/toml.h>
 
 #include "connectors/kafka/options.h"
+#include "connectors/postgres/connection.h"
 #include "voketag/nearest_name.h"
 #include "voketag/whole_number.h"
 
@@ -613,7 +614,10 @@ Result<std::string> Configuration::kafka() const {
 
 Result<std::string> Configuration::postgres() const {
   if (!postgres_.is_set()) return not_set("VOKETAG_POSTGRES");
-  return *postgres_.value;
+  const auto& text = *postgres_.value;
+  if (!text) return text;
+  if (const auto good = postgres::check_url(*text); !good) return tl::unexpected(good.error());
+  return text;
 }
 
 Result<processors::TokenKeys> Configuration::token_keys() const {

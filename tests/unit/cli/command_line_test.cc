@@ -184,6 +184,15 @@ TEST(CommandLineTest, UnavailablePostgresIsItsOwnExitCode) {
   EXPECT_THAT(outcome.error, Not(HasSubstr("hush")));
 }
 
+TEST(CommandLineTest, PostgresThatCannotBeReadIsAUsageError) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"batch", "list"}, {"migrate"}, {"run", "--roles", "projections"}}) {
+    const Outcome outcome = run(arguments, {{"VOKETAG_POSTGRES", "postgresql://u:hush/x@h/d"}});
+    EXPECT_EQ(outcome.code, ExitCode::kUsage) << arguments[0] << ": " << outcome.error;
+    EXPECT_THAT(outcome.error, Not(HasSubstr("hush")));
+  }
+}
+
 TEST(CommandLineTest, DoctorFailsWithCures) {
   const Outcome outcome = run({"doctor", "--json"}, {{"VOKETAG_STATE_DIR", "/proc/voketag"}});
   EXPECT_EQ(outcome.code, ExitCode::kNo);

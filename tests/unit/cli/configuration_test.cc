@@ -181,6 +181,27 @@ TEST_F(ConfigurationTest, SecretThatCannotBeReadHindersOnlyWhoNeedsIt) {
   EXPECT_THAT(configuration->token_keys().error().message, HasSubstr("is empty"));
 }
 
+TEST_F(ConfigurationTest, PostgresMustBeWhatLibpqUnderstandsAndIsNeverRepeated) {
+  for (const char* url :
+       {"hush", "mysql://u:hush@h/d", "host=h pasword=hush", "postgresql://u:hush%zz@h/d",
+        "postgresql://u:hu#sh/x@h/d", "postgresql://u:12/hush@h/d", "postgresql://u:hush@more@h/d",
+        "postgresql://u:hush@h:99999/d", "postgresql://u:hush@h:0/d", "postgresql://u:hush@h:p/d",
+        "postgresql://u:p@h/d?hush=1"}) {
+    const auto configuration = Configuration::load({{"VOKETAG_POSTGRES", url}});
+    ASSERT_TRUE(configuration) << url;
+    const auto postgres = configuration->postgres();
+    ASSERT_FALSE(postgres) << url;
+    EXPECT_EQ(postgres.error().code, events::Errc::kInvalid) << url;
+    EXPECT_THAT(postgres.error().message, HasSubstr("VOKETAG_POSTGRES")) << url;
+    EXPECT_THAT(postgres.error().message, HasSubstr("postgresql://user:password@host")) << url;
+    EXPECT_THAT(postgres.error().message, Not(HasSubstr("hu"))) << url;
+  }
+  for (const char* url : {"postgresql://u:p%40%2F@h/d", "host=/run/postgresql dbname=d",
+                          "postgresql://a:1,b:2/d", "postgresql://u:p@h/d?sslmode=require"}) {
+    EXPECT_EQ(*Configuration::load({{"VOKETAG_POSTGRES", url}})->postgres(), url);
+  }
+}
+
 TEST_F(ConfigurationTest, NoSecretIsEverRepeated) {
   const std::string secret = "S3cretValue";
   const auto configuration = Configuration::load({{"VOKETAG_TOKEN_KEYS", "1:" + secret},
