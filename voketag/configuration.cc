@@ -426,6 +426,15 @@ class ConfigurationReader {
   }
 
   bool check_servers(const Found& servers) {
+    if (servers.text.find('@') != std::string::npos) {
+      // What stands before the @ is a password, most likely, and is not repeated.
+      problem(servers.where,
+              "contains an @, but takes host:port alone: user and password are set by "
+              "VOKETAG_KAFKA_SASL_USERNAME and VOKETAG_KAFKA_SASL_PASSWORD or "
+              "VOKETAG_KAFKA_SASL_PASSWORD_FILE",
+              example_of("VOKETAG_KAFKA"));
+      return false;
+    }
     for (const std::string_view server : split(servers.text, ',')) {
       const std::size_t colon = server.rfind(':');
       const std::string_view port =

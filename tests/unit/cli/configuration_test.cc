@@ -214,6 +214,13 @@ TEST_F(ConfigurationTest, NoSecretIsEverRepeated) {
   }
   EXPECT_THAT(error_of({{"BLOCKCHAIN_RPC_URL", "https://rpc.example/" + secret}}),
               Not(HasSubstr(secret)));
+  for (const std::string& servers :
+       {"user:" + secret + "@broker:9092", "broker:9092," + secret + "@other:70000",
+        "sasl://user:" + secret + "@broker:9092"}) {
+    const std::string message = error_of({{"VOKETAG_KAFKA", servers}});
+    EXPECT_THAT(message, HasSubstr("VOKETAG_KAFKA_SASL_PASSWORD"));
+    EXPECT_THAT(message, Not(HasSubstr(secret)));
+  }
   EXPECT_THAT(error_of({{"VOKETAG_CHUNK_SIZE", "3"},
                         {"VOKETAG_POSTGRES", "postgresql://u:" + secret + "@h/d"}}),
               Not(HasSubstr(secret)));
