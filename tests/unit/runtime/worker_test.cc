@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -21,6 +24,7 @@
 namespace voketag::runtime {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -59,6 +63,34 @@ class Counter final : public processors::Processor {
     context.store().put("count/" + key, now);
     context.emit_json("counts", key, now);
   }
+};
+
+// What is logged while it lives, in place of what would be shown.
+class LogCapture {
+ public:
+  LogCapture() : before_(spdlog::default_logger()) {
+    auto logger = std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_st>(text_));
+    logger->set_pattern("%l %v");
+    spdlog::set_default_logger(std::move(logger));
+  }
+  ~LogCapture() { spdlog::set_default_logger(before_); }
+  LogCapture(const LogCapture&) = delete;
+  LogCapture& operator=(const LogCapture&) = delete;
+
+  // The messages of a level ("info", "warning").
+  std::vector<std::string> messages(const std::string& level) const {
+    std::vector<std::string> found;
+    std::istringstream lines(text_.str());
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with(level + " ")) found.push_back(line.substr(level.size() + 1));
+    }
+    return found;
+  }
+
+ private:
+  std::shared_ptr<spdlog::logger> before_;
+  std::ostringstream text_;
 };
 
 // One process: a state directory, and a worker while it lives.
@@ -471,6 +503,24 @@ TEST_F(ReturnTest, GoesOnInTheDeadMembersNameBeforeItsGroupHasNoticed) {
   send("a");
   run(500);
   expect_counted("a", 3);
+}
+
+// It is at work all the time, so that its last transaction is open when its time is over.
+TEST_F(ReturnTest, ThatTheGroupHandsOutItsPartitionsAnewIsNoWarning) {
+  Instance& one = start_and_crash("one");
+  const auto generation = log_.generation("counter");
+  const LogCapture log;
+  one.start();
+  int sent = 1;
+  while (log_.generation("counter") == generation && sent < 2'000) {
+    send("a");
+    ++sent;
+    run_only(one, 10);
+  }
+  run();
+  expect_counted("a", sent);
+  EXPECT_THAT(log.messages("info"), Contains(HasSubstr("hands out its partitions anew")));
+  EXPECT_THAT(log.messages("warning"), IsEmpty());
 }
 
 TEST_F(ReturnTest, LeavesToOthersWhatTheyHaveTakenOverMeanwhile) {
