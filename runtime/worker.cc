@@ -292,7 +292,7 @@ events::Status Worker::claim_partitions() {
     record.key = std::string(kClaimKey);
     record.value = claim_json;
     if (const auto sent = producer_->send(record); !sent) return abort(sent.error());
-    if (const auto sent = send_changelog(*task); !sent) return abort(sent.error());
+    if (const auto sent = send_changelog(*task); !sent) return changelog_failed(sent.error());
   }
   // The unchanged offsets, and the commit record that goes with them, have the group check that
   // this is still the owner: one that is not must not write over its successor's claim.
@@ -485,10 +485,17 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
-  if (const auto sent = send_changelogs(released); !sent) return abort(sent.error());
+  if (const auto sent = send_changelogs(released); !sent) return changelog_failed(sent.error());
   const CommitResult result = producer_->commit(open_positions(), prover());
   in_transaction_ = false;
   return settle(result);
+}
+
+// What the log refuses it would refuse again and again, and no record is to blame: a value that is
+// too large has not come so far.
+events::Status Worker::changelog_failed(const events::Error& error) {
+  if (error.code == events::Errc::kInvalid) return tl::unexpected(error);
+  return abort(error);
 }
 
 // The producer is beyond use; nothing was sent with it.

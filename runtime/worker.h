@@ -110,6 +110,7 @@ class Worker final : private RebalanceListener {
   enum class Expected { kNo, kYes };
   events::Status abort(const std::string& why, Expected expected = Expected::kNo);
   events::Status abort(const events::Error& error);
+  events::Status changelog_failed(const events::Error& error);
   void log_outcome(const CommitResult& result) const;
   bool rebalanced_of_late() const;
   bool is_handing_over() const;

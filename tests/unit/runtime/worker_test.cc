@@ -47,6 +47,10 @@ class Counter final : public processors::Processor {
     if (value == "throw") throw std::runtime_error("no such word");
     if (value == "refuse") context.dead_letter("impolite", "say please");
     if (value == "corrupt") throw state::Failure("the disk is broken");
+    if (value == "bulky") context.store().put("bulk", std::string(kTooMany, 'x'));
+    if (value == "refused") {
+      context.emit_json("counts", std::string(kTooMany / 2, 'k'), std::string(kTooMany - 1, '1'));
+    }
     if (value == "later") context.set_timer(key, {context.now().ms + 5'000});
   }
 
@@ -57,6 +61,9 @@ class Counter final : public processors::Processor {
   int handled = 0;
 
  private:
+  // One more than the state or the value of an event may have.
+  static constexpr std::size_t kTooMany = static_cast<std::size_t>(events::kInputBytesMax) + 1;
+
   static void count(processors::Context& context, const std::string& key) {
     const auto before = context.store().get("count/" + key);
     const std::string now = std::to_string(before ? std::stoi(*before) + 1 : 1);
@@ -699,6 +706,40 @@ TEST_F(WorkerTest, AHandlerThatThrowsThreeTimesCostsItsOwnRecordOnly) {
   ASSERT_EQ(dead_letters().size(), 1U);
   EXPECT_EQ(dead_letters()[0].header("dead_letter_reason"), "handler_failed");
   EXPECT_THAT(*dead_letters()[0].header("dead_letter_detail"), HasSubstr("no such word"));
+}
+
+TEST_F(WorkerTest, AStateThatIsTooLargeCostsItsOwnRecordOnly) {
+  Instance& one = start("one");
+  send("a");
+  send("a", "bulky");
+  send("a");
+  run();
+  expect_counted("a", 2);
+  EXPECT_EQ(one.processor.handled, 3) << "it would be as large the next time";
+  EXPECT_EQ(one.state_of("a"), "2") << "what else it wrote is taken back";
+  ASSERT_EQ(dead_letters().size(), 1U);
+  EXPECT_EQ(dead_letters()[0].value, "bulky");
+  EXPECT_EQ(dead_letters()[0].header("dead_letter_reason"), "state_too_large");
+  EXPECT_THAT(*dead_letters()[0].header("dead_letter_detail"), HasSubstr("the state of bulk "));
+}
+
+TEST_F(WorkerTest, AnOutputThatTheLogRefusesCostsItsOwnRecordOnly) {
+  Instance& one = start("one");
+  run();
+  const LogCapture log;
+  send("a");
+  send("a", "refused");
+  send("a");
+  run();
+  expect_counted("a", 2);
+  EXPECT_EQ(one.state_of("a"), "2") << "what else it wrote is taken back";
+  ASSERT_EQ(dead_letters().size(), 1U);
+  EXPECT_EQ(dead_letters()[0].value, "refused");
+  EXPECT_EQ(dead_letters()[0].header("dead_letter_reason"), "output_refused");
+  EXPECT_THAT(*dead_letters()[0].header("dead_letter_detail"), HasSubstr("larger than its topic"));
+  // The transaction was aborted once, for a reason that is said once.
+  EXPECT_THAT(log.messages("warning"),
+              ElementsAre(HasSubstr("aborts its transaction: the record is larger")));
 }
 
 TEST_F(WorkerTest, ADeadLetterKeepsTheRecordAndSaysWhereItCameFrom) {
