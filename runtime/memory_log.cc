@@ -564,7 +564,8 @@ void MemoryLog::delay_markers(std::string topic_or_group, std::int64_t delay_ms)
 
 void MemoryLog::compact(std::string_view topic) {
   broker_->tick();
-  for (auto& [number, partition] : broker_->topics[std::string(topic)]) {
+  for (auto& numbered : broker_->topics[std::string(topic)]) {
+    auto& partition = numbered.second;  // a structured binding is nothing that a lambda can capture
     const std::int64_t end = partition.stable();
     std::map<std::string, std::int64_t> last;
     for (const auto& entry : partition.entries) {
