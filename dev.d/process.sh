@@ -23,9 +23,10 @@ start_time() {
 is_running() {
   local id='' started=''
   [[ -r $1 ]] && read -r id started <"$1" || return 1
-  [[ $id && $started && $(start_time "$id") == "$started" ]] &&
-    [[ $(sed 's/.*) //; s/ .*//' "/proc/$id/stat" 2>/dev/null) != Z ]]
+  [[ $id && $started && $(start_time "$id") == "$started" ]] && ! is_zombie "$id"
 }
+
+is_zombie() { [[ $(sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null) == Z ]]; }
 
 process_id() { cut -d ' ' -f 1 "$1"; }
 

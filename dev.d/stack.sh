@@ -2,7 +2,8 @@
 # A stack: one Kafka broker and one PostgreSQL (and, where wanted, one anvil) with ports and data of
 # their own. `run`, `test` and `bench` each have one, so they never meet; nor do several clones.
 #
-#   .dev/stacks/NAME/ports       kafka, controller, postgres, chain: kept over a restart when free
+#   .dev/stacks/NAME/ports       kafka, controller, postgres, chain: kept while the server that has
+#                                them lives, and over a restart when free
 #   .dev/stacks/NAME/kafka/      server.properties, data/, broker.log, broker.pid
 #   .dev/stacks/NAME/postgres/   data/, server.log, password (elsewhere where PostgreSQL's user
 #                                cannot come here; .dev/stacks/NAME/postgres.path says where)
@@ -133,16 +134,30 @@ export_line() { printf 'export %s=%q\n' "$1" "$2"; }
 
 # ---------------------------------------------------------------- ports and keys
 
+# A port that is taken may be taken by the stack itself, of which only a part has died.
 choose_ports() {
   local file port kafka_port='' controller_port='' postgres_port='' chain_port=''
   file=$(stack_dir "$1")/ports
   # shellcheck source=/dev/null
   [[ ! -e $file ]] || source "$file"
   for port in kafka_port controller_port postgres_port chain_port; do
-    [[ ${!port} ]] && port_is_free "${!port}" || printf -v "$port" '%s' "$(free_port)"
+    if [[ -z ${!port} ]] || ! { port_is_ours "$1" "$port" || port_is_free "${!port}"; }; then
+      printf -v "$port" '%s' "$(free_port)"
+    fi
     printf '%s=%s\n' "$port" "${!port}"
   done >"$file.new"
   mv "$file.new" "$file"
+}
+
+# Whether the server that the named port was chosen for is alive.
+port_is_ours() {
+  local dir
+  dir=$(stack_dir "$1")
+  case $2 in
+    kafka_port | controller_port) is_running "$dir/kafka/broker.pid" ;;
+    postgres_port) postgres_is_running "$1" ;;
+    chain_port) is_running "$dir/chain/anvil.pid" ;;
+  esac
 }
 
 make_token_keys() {
@@ -280,10 +295,12 @@ postgres_dir() {
   cat "$dir/postgres.path" 2>/dev/null || printf '%s' "$dir/postgres"
 }
 
+# pg_ctl takes one that was killed for alive until somebody has reaped it.
 postgres_is_running() {
   local home
   home=$(postgres_dir "$1")
   [[ -e $home/data/postmaster.pid ]] &&
+    ! is_zombie "$(head -n 1 "$home/data/postmaster.pid")" &&
     as_postgres "$(postgres_bin)/pg_ctl" status -D "$home/data" >/dev/null 2>&1
 }
 
@@ -294,6 +311,7 @@ start_postgres() {
   # shellcheck source=/dev/null
   source "$(stack_dir "$name")/ports"
   [[ -e $home/created ]] || create_postgres "$home"
+  await_burial "$home/data/postmaster.pid"
   # pg_ctl returns when the server accepts connections. It must not stand in a directory that its
   # user cannot read.
   (cd / && as_postgres "$(postgres_bin)/pg_ctl" start --silent --wait --timeout 60 -D "$home/data" \
@@ -304,6 +322,14 @@ start_postgres() {
   [[ -e $home/created ]] ||
     "$(postgres_bin)/psql" -qX "$(postgres_url "$name" postgres)" -c 'CREATE DATABASE voketag'
   touch "$home/created"
+}
+
+# PostgreSQL, too, takes a killed server that nobody has reaped for alive, and would not start.
+await_burial() {
+  local file=$1 deadline_ms=$(($(now_ms) + 10000))
+  while [[ -e $file ]] && is_zombie "$(head -n 1 "$file")" && (($(now_ms) < deadline_ms)); do
+    sleep 0.05
+  done
 }
 
 create_postgres() {

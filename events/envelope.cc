@@ -87,11 +87,15 @@ std::string event_type(std::string_view topic) {
   return "voketag." + std::string(topic) + ".v1";
 }
 
+std::string read_type(const RecordView& record) {
+  return attribute(record, "ce_type").value_or(event_type(record.topic));
+}
+
 Envelope read_envelope(const RecordView& record) {
   Envelope envelope;
   envelope.id = attribute(record, "ce_id").value_or(position_of(record));
   envelope.source = attribute(record, "ce_source").value_or(std::string(kExternalSource));
-  envelope.type = attribute(record, "ce_type").value_or(event_type(record.topic));
+  envelope.type = read_type(record);
   const auto time = attribute(record, "ce_time");
   envelope.time = time ? Timestamp::parse(*time).value_or(record.timestamp) : record.timestamp;
   const auto trace = record.header("traceparent");

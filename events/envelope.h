@@ -24,8 +24,11 @@ std::string event_type(std::string_view topic);
 // ce_ headers the topic gives the type and "topic/partition/offset" the id, and the trace begins
 // here, derived from the id so that a replay gives the same. Each attribute that is absent, empty,
 // longer than 256 bytes or (time, traceparent) malformed is filled in by itself: the source with
-// "/external", the time with the broker's.
+// "/external", the time with the broker's. An id may be any bytes: only hashes of it go further.
 Envelope read_envelope(const RecordView& record);
+
+// The type alone, as read_envelope gives it.
+std::string read_type(const RecordView& record);
 
 // The envelope of something that no record caused (a timer): a trace of its own, derived from the
 // id.

@@ -78,9 +78,9 @@ std::optional<events::Timestamp> Task::next_timer() const {
 
 // Runs a handler until it does not throw, or kHandlerAttempts times; returns its last complaint.
 template <class Handler>
-std::optional<std::string> Task::run_handler(Handler&& handler,
-                                             std::vector<events::OutputRecord>& outputs) {
-  std::optional<std::string> complaint;
+std::optional<Task::Complaint> Task::run_handler(Handler&& handler,
+                                                 std::vector<events::OutputRecord>& outputs) {
+  std::optional<Complaint> complaint;
   for (int attempt = 1; attempt <= kHandlerAttempts; ++attempt) {
     attempt_ = Attempt{};
     store_->mark();
@@ -95,9 +95,17 @@ std::optional<std::string> Task::run_handler(Handler&& handler,
       throw;
     } catch (const std::bad_alloc&) {
       throw;
+    } catch (const state::TooLarge& error) {
+      // It would be as large the next time.
+      store_->rollback_to_mark();
+      complaint = Complaint{"state_too_large", error.what()};
+      break;
     } catch (const std::exception& error) {
       store_->rollback_to_mark();
-      complaint = error.what();
+      complaint =
+          Complaint{"handler_failed", "the handler failed " + std::to_string(kHandlerAttempts) +
+                                          " times: " + error.what() +
+                                          "; mend the cause, then `voketag dlq retry`"};
     }
   }
   attempt_ = Attempt{};
@@ -114,10 +122,8 @@ void Task::handle(const events::RecordView& record, std::vector<events::OutputRe
   const auto complaint = run_handler([&] { processor_.on_record(*this, record); }, outputs);
   record_ = nullptr;
   if (complaint) {
-    outputs.push_back(make_dead_letter(record, processor_.name(), "handler_failed",
-                                       "the handler failed " + std::to_string(kHandlerAttempts) +
-                                           " times: " + *complaint +
-                                           "; mend the cause, then `voketag dlq retry`"));
+    outputs.push_back(
+        make_dead_letter(record, processor_.name(), complaint->reason, complaint->detail));
   }
   note_record(record);
 }
@@ -177,8 +183,7 @@ bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputReco
   // is a fault of the program, and going on without the timer would lose work in silence.
   if (complaint) {
     throw std::runtime_error("the timer " + name + " of " + std::string(processor_.name()) +
-                             " failed " + std::to_string(kHandlerAttempts) +
-                             " times: " + *complaint + "; please report it");
+                             " cannot be handled: " + complaint->detail + ". Please report it");
   }
   return true;
 }

@@ -81,14 +81,19 @@ class Task final : private processors::Context {
   void cancel_timer(std::string_view name) override;
   void dead_letter(std::string_view reason, std::string_view detail) override;
 
+  // Why a handler's work was dropped.
+  struct Complaint {
+    std::string_view reason;  // of the dead letter
+    std::string detail;
+  };
   // What a handler has done so far; kept or dropped as a whole.
   struct Attempt {
     std::vector<events::OutputRecord> outputs;
     int ordinal = 0;
   };
   template <class Handler>
-  std::optional<std::string> run_handler(Handler&& handler,
-                                         std::vector<events::OutputRecord>& outputs);
+  std::optional<Complaint> run_handler(Handler&& handler,
+                                       std::vector<events::OutputRecord>& outputs);
   void note_record(const events::RecordView& record);
   void erase_timer(std::string_view digits, std::string_view name);
   void read_next_timer();

@@ -164,7 +164,9 @@ void Worker::resume_former() {
 // for a moment.
 void Worker::end_former() {
   if (!former_) return;
-  if (in_transaction_) callback_status_ = abort("the group hands out its partitions");
+  if (in_transaction_) {
+    callback_status_ = abort("the group hands out its partitions anew", Expected::kYes);
+  }
   former_.reset();
   std::set<std::int32_t> partitions = restoring_;
   for (const auto& [partition, task] : tasks_) partitions.insert(partition);
@@ -294,8 +296,8 @@ events::Status Worker::claim_partitions() {
     record.partition = partition;
     record.key = std::string(kClaimKey);
     record.value = claim_json;
-    if (const auto sent = producer_->send(record); !sent) return abort(sent.error().message);
-    if (const auto sent = send_changelog(*task); !sent) return abort(sent.error().message);
+    if (const auto sent = producer_->send(record); !sent) return abort(sent.error());
+    if (const auto sent = send_changelog(*task); !sent) return changelog_failed(sent.error());
   }
   // The unchanged offsets, and the commit record that goes with them, have the group check that
   // this is still the owner: one that is not must not write over its successor's claim.
@@ -429,7 +431,7 @@ events::Status Worker::send_outputs(const events::RecordView* cause) {
       if (cause == nullptr) return tl::unexpected(sent.error());
       refused_[place_of(*cause)] = sent.error().message;
     }
-    return abort(sent.error().message);
+    return abort(sent.error());
   }
   return {};
 }
@@ -488,7 +490,7 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
-  if (const auto sent = send_changelogs(released); !sent) return abort(sent.error().message);
+  if (const auto sent = send_changelogs(released); !sent) return changelog_failed(sent.error());
   // Also of what is released untouched, so that the group checks whose the claim is.
   auto positions = open_positions();
   for (const auto partition : released) {
@@ -500,23 +502,55 @@ events::Status Worker::commit(std::span<const std::int32_t> released) {
   return settle(result);
 }
 
+// What the log refuses it would refuse again and again, and no record is to blame: a value that is
+// too large has not come so far.
+events::Status Worker::changelog_failed(const events::Error& error) {
+  if (error.code == events::Errc::kInvalid) return tl::unexpected(error);
+  return abort(error);
+}
+
 // The producer is beyond use; nothing was sent with it.
 events::Status Worker::cannot_begin(const events::Error& error) {
   return settle({CommitOutcome::kFatal, error.message});
 }
 
-events::Status Worker::abort(const std::string& why) {
-  spdlog::warn("{} aborts its transaction: {}", options_.transactional_id, why);
+events::Status Worker::abort(const events::Error& error) {
+  const bool handed_over = error.code == events::Errc::kFenced && is_handing_over();
+  return abort(error.message, handed_over ? Expected::kYes : Expected::kNo);
+}
+
+events::Status Worker::abort(const std::string& why, Expected expected) {
+  spdlog::log(expected == Expected::kYes ? spdlog::level::info : spdlog::level::warn,
+              "{} aborts its transaction: {}", options_.transactional_id, why);
   const CommitResult result = producer_->abort();
   in_transaction_ = false;
   return settle(result);
 }
 
+// An abort of our own has no detail: abort() has said why. That a successor fences this id after a
+// rebalance is how a take-over goes.
+void Worker::log_outcome(const CommitResult& result) const {
+  if (result.outcome == CommitOutcome::kCommitted || result.detail.empty()) return;
+  const bool handed_over = result.outcome == CommitOutcome::kFenced && is_handing_over();
+  spdlog::log(handed_over ? spdlog::level::info : spdlog::level::warn, "{}: {}: {}",
+              options_.transactional_id,
+              result.outcome == CommitOutcome::kUnknown
+                  ? "it is not known yet whether the transaction took effect"
+                  : "the transaction came to nothing",
+              result.detail);
+}
+
+bool Worker::rebalanced_of_late() const {
+  return clock_.now().ms - rebalanced_at_.ms <= kRebalanceWindowMs;
+}
+
+bool Worker::is_handing_over() const {
+  return former_ != nullptr || rebalanced_of_late();
+}
+
 // What becomes of the work once it is known what became of the transaction.
 events::Status Worker::settle(const CommitResult& result) {
-  if (result.outcome != CommitOutcome::kCommitted) {
-    spdlog::warn("{}: {}", options_.transactional_id, result.detail);
-  }
+  log_outcome(result);
   events::Status settled;
   switch (result.outcome) {
     case CommitOutcome::kFenced:
@@ -599,7 +633,7 @@ events::Status Worker::former_refused() {
 events::Status Worker::fenced(const std::string& detail) {
   const events::Timestamp now = clock_.now();
   std::erase_if(fenced_at_, [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
-  if (now.ms - rebalanced_at_.ms > kRebalanceWindowMs) fenced_at_.push_back(now);
+  if (!rebalanced_of_late()) fenced_at_.push_back(now);
   if (fenced_at_.size() >= kFencedMax) {
     return events::fail(events::Errc::kFenced,
                         options_.transactional_id + " was taken over " +

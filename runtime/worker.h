@@ -107,7 +107,14 @@ class Worker final : private RebalanceListener {
   events::Status replace_producer();
   events::Status keep_work();
   events::Status roll_back();
-  events::Status abort(const std::string& why);
+  // Whether an abort is part of how work is handed over.
+  enum class Expected { kNo, kYes };
+  events::Status abort(const std::string& why, Expected expected = Expected::kNo);
+  events::Status abort(const events::Error& error);
+  events::Status changelog_failed(const events::Error& error);
+  void log_outcome(const CommitResult& result) const;
+  bool rebalanced_of_late() const;
+  bool is_handing_over() const;
   events::Status cannot_begin(const events::Error& error);
   events::Status restore_touched();
   events::Status fetch_again();

@@ -57,6 +57,9 @@ rocksdb::Slice slice(std::string_view text) {
 }
 
 // A read that fails leaves nothing that a handler could go on with.
+// A key has 1 KiB at most; a message is no place for one that breaks the rule.
+constexpr std::size_t kShownKeyBytesMax = 100;
+
 void require(const rocksdb::Status& status, const std::string& name) {
   if (!status.ok()) throw Failure(to_error(status, "using the state " + name).message);
 }
@@ -107,6 +110,12 @@ std::optional<std::string> PartitionStore::get(std::string_view key) const {
 }
 
 void PartitionStore::put(std::string_view key, std::string_view value) {
+  if (const auto bytes = static_cast<std::int64_t>(key.size() + value.size());
+      bytes > kEntryBytesMax) {
+    throw TooLarge("the state of " + std::string(key.substr(0, kShownKeyBytesMax)) +
+                   " would have " + std::to_string(bytes) + " bytes; at most " +
+                   std::to_string(kEntryBytesMax) + " are kept");
+  }
   require(implementation_->overlay.Put(implementation_->full_key(key), slice(value)),
           implementation_->name);
 }

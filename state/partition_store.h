@@ -4,14 +4,26 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "events/error.h"
+#include "events/topics.h"
 #include "state/database.h"
 #include "state/store.h"
 
 namespace voketag::state {
+
+// A key and a value that are too large for a record of the changelog, and so for the state: the
+// record that led to them is to blame.
+class TooLarge : public std::length_error {
+ public:
+  using std::length_error::length_error;
+};
+
+// Of key and value together: what a record of any topic may have.
+inline constexpr std::int64_t kEntryBytesMax = events::kInputBytesMax;
 
 // The state of one partition of one processor: what was committed lies in the database, what the
 // open transaction has written lies in an overlay (RocksDB's WriteBatchWithIndex) on top of it.
@@ -28,7 +40,7 @@ class PartitionStore final : public Store {
 
   // ---- Store: reads see the overlay; writes go to it
   std::optional<std::string> get(std::string_view key) const override;
-  void put(std::string_view key, std::string_view value) override;
+  void put(std::string_view key, std::string_view value) override;  // may throw TooLarge
   void erase(std::string_view key) override;
   void scan(std::string_view prefix, const Visitor& visit) const override;
 

@@ -5,6 +5,7 @@
 #include <ostream>
 
 #include "voketag/commands/commands.h"
+#include "voketag/escaped_text.h"
 #include "voketag/help_formatter.h"
 #include "voketag/logging.h"
 #include "voketag/nearest_name.h"
@@ -80,9 +81,11 @@ std::string explain(const CLI::ParseError& error, const CLI::App& app,
              (meant ? "; did you mean " + *meant + "?" : "");
     }
   }
-  std::string text = error.what();
-  if (text == "A subcommand is required") text = "what shall it do? A command is missing";
-  return text;
+  const std::string text = error.what();
+  if (text == "A subcommand is required") return "what shall it do? A command is missing";
+  // It may quote an argument of any length.
+  constexpr std::size_t kMessageColumnsMax = 300;
+  return shortened(escaped(text), kMessageColumnsMax);
 }
 
 void add_commands(CLI::App& app, Session& session) {

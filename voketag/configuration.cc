@@ -17,7 +17,9 @@
 #include <toml++/toml.h>
 
 #include "connectors/kafka/options.h"
+#include "connectors/postgres/connection.h"
 #include "voketag/nearest_name.h"
+#include "voketag/whole_number.h"
 
 extern char** environ;
 
@@ -237,7 +239,7 @@ Result<std::set<Role>> parse_roles(std::string_view text) {
     for (const auto& role : kRoles) names.emplace_back(role.second);
     const auto meant = nearest_name(name, names);
     return fail(Errc::kInvalid, "there is no role " + shown(name) +
-                                    (meant ? "; did you mean " + *meant + "?" : "") +
+                                    (meant ? "; did you mean " + *meant + "?" : ".") +
                                     " The roles: ingress, batches, tokens, merkle, anchoring, "
                                     "projections, all");
   }
@@ -425,6 +427,15 @@ class ConfigurationReader {
   }
 
   bool check_servers(const Found& servers) {
+    if (servers.text.find('@') != std::string::npos) {
+      // What stands before the @ is a password, most likely, and is not repeated.
+      problem(servers.where,
+              "contains an @, but takes host:port alone: user and password are set by "
+              "VOKETAG_KAFKA_SASL_USERNAME and VOKETAG_KAFKA_SASL_PASSWORD or "
+              "VOKETAG_KAFKA_SASL_PASSWORD_FILE",
+              example_of("VOKETAG_KAFKA"));
+      return false;
+    }
     for (const std::string_view server : split(servers.text, ',')) {
       const std::size_t colon = server.rfind(':');
       const std::string_view port =
@@ -514,17 +525,12 @@ class ConfigurationReader {
                    std::int64_t& value) {
     const auto found = find(name);
     if (!found) return;
-    const char* end = found->text.data() + found->text.size();
-    std::int64_t number = 0;
-    const auto read = std::from_chars(found->text.data(), end, number);
-    if (read.ec != std::errc() || read.ptr != end || number < minimum || number > maximum) {
-      problem(found->where,
-              "must be a whole number between " + std::to_string(minimum) + " and " +
-                  std::to_string(maximum) + ", not " + shown(found->text),
-              example_of(name));
+    const auto number = parse_whole_number(found->text, minimum, maximum);
+    if (!number) {
+      problem(found->where, number.error().message, example_of(name));
       return;
     }
-    value = number;
+    value = *number;
   }
 
   void read_choices() {
@@ -618,7 +624,10 @@ Result<std::string> Configuration::kafka() const {
 
 Result<std::string> Configuration::postgres() const {
   if (!postgres_.is_set()) return not_set("VOKETAG_POSTGRES");
-  return *postgres_.value;
+  const auto& text = *postgres_.value;
+  if (!text) return text;
+  if (const auto good = postgres::check_url(*text); !good) return tl::unexpected(good.error());
+  return text;
 }
 
 Result<processors::TokenKeys> Configuration::token_keys() const {

@@ -60,7 +60,8 @@ class Configuration {
     return kafka_properties_;
   }
 
-  // A libpq URL or connection string; an error when it is not set or its file cannot be read.
+  // A libpq URL or connection string; an error when it is not set, its file cannot be read, or
+  // libpq cannot make sense of it.
   events::Result<std::string> postgres() const;
   bool has_postgres() const { return postgres_.is_set(); }
 

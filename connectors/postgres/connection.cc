@@ -59,25 +59,49 @@ struct Keywords {
   }
 };
 
+// A port, or several separated by commas, as hosts may be.
+bool is_port_list(std::string_view text) {
+  while (true) {
+    const std::string_view port = text.substr(0, text.find(','));
+    int number = 0;
+    const auto read = std::from_chars(port.data(), port.data() + port.size(), number);
+    const bool is_port =
+        read.ec == std::errc() && read.ptr == port.data() + port.size() && number > 0;
+    if (!port.empty() && (!is_port || number > 65535)) return false;
+    if (port.size() == text.size()) return true;
+    text.remove_prefix(port.size() + 1);
+  }
+}
+
+constexpr const char* kUrlForm =
+    "Write it as postgresql://user:password@host:port/database, with signs such as @ : / % in the "
+    "password percent-encoded";
+
 Outcome<Keywords> parse_url(const std::string& url) {
   char* ignored = nullptr;  // libpq's text may quote the URL, password and all
   const ParsedOptions parsed(PQconninfoParse(url.c_str(), &ignored));
   if (ignored != nullptr) PQfreemem(ignored);
   if (!parsed) {
-    return fail(FailureKind::kFatal,
-                "VOKETAG_POSTGRES is not a connection string that libpq understands. Write it as "
-                "postgresql://user:password@host:port/database, with signs such as @ : / % in the "
-                "password percent-encoded");
+    return fail(
+        FailureKind::kFatal,
+        std::string("VOKETAG_POSTGRES is not a connection string that libpq understands. ") +
+            kUrlForm);
   }
   Keywords result;
   for (const PQconninfoOption* option = parsed.get(); option->keyword != nullptr; ++option) {
     if (option->val == nullptr) continue;
-    // An unencoded @ in a password makes its tail part of the host.
-    if (std::string_view(option->keyword) == "host" &&
-        std::string_view(option->val).find('@') != std::string_view::npos) {
+    // An unencoded @ in a password makes its tail part of the host; an unencoded / makes its head
+    // the port and its tail the database, and libpq's complaint would quote them.
+    const std::string_view keyword = option->keyword;
+    const std::string_view value = option->val;
+    if ((keyword == "host" || keyword == "dbname") && value.find('@') != std::string_view::npos) {
+      return fail(FailureKind::kFatal, "the " + std::string(keyword) +
+                                           " in VOKETAG_POSTGRES contains an @. " + kUrlForm);
+    }
+    if (keyword == "port" && !is_port_list(value)) {
       return fail(
           FailureKind::kFatal,
-          "the host in VOKETAG_POSTGRES contains an @. Percent-encode the password: @ is %40");
+          std::string("the port in VOKETAG_POSTGRES is no number from 1 to 65535. ") + kUrlForm);
     }
     result.set(option->keyword, option->val);
   }
@@ -113,6 +137,12 @@ FlatStatement flatten(std::span<const Parameter> parameters, bool binary) {
 }
 
 }  // namespace
+
+events::Status check_url(const std::string& url) {
+  const auto parsed = parse_url(url);
+  if (!parsed) return events::fail(events::Errc::kInvalid, parsed.error().message);
+  return {};
+}
 
 std::int64_t steady_now_ms() {
   using namespace std::chrono;

@@ -25,6 +25,10 @@ struct ConnectionOptions {
   int lock_timeout_ms = 3'000;
 };
 
+// Whether libpq can connect by this URL or keyword string, as far as its text tells; kInvalid says
+// how to write it, without a word of what it is.
+events::Status check_url(const std::string& url);
+
 // What a statement returned. Owns it.
 class Rows {
  public:

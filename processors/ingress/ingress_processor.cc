@@ -3,6 +3,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "events/envelope.h"
 #include "events/events.h"
 #include "events/topics.h"
 #include "processors/ingress/request_rules.h"
@@ -24,9 +25,8 @@ bool is_readable(Context& context, const events::RecordView& record) {
                                          std::to_string(events::kInputBytesMax) + " are read");
     return false;
   }
-  const auto type = record.header("ce_type");
-  const auto expected = "voketag." + std::string(record.topic) + ".v1";
-  if (type && *type != expected) {
+  const auto expected = events::event_type(record.topic);
+  if (events::read_type(record) != expected) {
     // The type that was sent stands in the dead letter's headers; a stranger chose it.
     context.dead_letter("unknown_type", "ce_type must be " + expected +
                                             " on this topic, and is another; send that type, or "

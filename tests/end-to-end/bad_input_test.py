@@ -48,6 +48,19 @@ def check_retry(system):
     assert refused == ["projector-products"], refused
 
 
+def check_list(system):
+    """A reason that none has says so, and which there are."""
+    found = system.command("dlq", "list", "--reason", "tombstone")
+    assert "tombstone 1" in found.stdout, found
+    missed = system.command("dlq", "list", "--reason", "tombstones", check=False)
+    assert missed.returncode == 1, missed
+    assert "did you mean tombstone? There are: conflicting_batch 1 " in missed.stdout, missed
+    missed = system.command("dlq", "list", "--reason", "none", "--json", check=False)
+    counts = json.loads(missed.stdout)
+    assert missed.returncode == 1 and counts["count"] == 0, missed
+    assert counts["other_reasons"]["tombstone"] == 1, counts
+
+
 def main():
     some_id = str(uuid.uuid4())
     bad = {
@@ -107,6 +120,7 @@ def main():
 
         listed = system.command("dlq", "list", "--json").stdout
         assert "conflicting_batch" in listed, listed
+        check_list(system)
         assert instance.running()
         assert instance.stop() == 0
         audit_batches(system, good)

@@ -2,6 +2,7 @@
 
 import bisect
 import json
+import socket
 import time
 from collections import defaultdict
 
@@ -57,8 +58,33 @@ def claims(system):
     return {place: claim for place, claim in held.items() if claim}
 
 
+def check_stop_before_ready(system):
+    """SIGTERM while Kafka is away, or takes connections and says nothing: not a second is lost."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        instance = system.start("silent", VOKETAG_KAFKA=address)
+        connection, _ = silent.accept()
+        with connection:
+            await_stopped_soon(instance)
+    # Nobody listens there any more.
+    instance = system.start("away", VOKETAG_KAFKA=address)
+    await_true("it has tried once", lambda: "not ready" in instance.log(), 60)
+    await_stopped_soon(instance)
+
+
+def await_stopped_soon(instance):
+    began = time.monotonic()
+    assert instance.stop() == 0, instance.log()[-3000:]
+    took_s = time.monotonic() - began
+    assert took_s <= 1, f"{instance.name} took {took_s:.1f} s to stop"
+    assert "stopped as asked, before it was ready" in instance.log(), instance.log()
+    print(f"stopped before it was ready in {took_s:.2f} s")
+
+
 def main():
     with System("stop") as system:
+        check_stop_before_ready(system)
         instance = system.start().await_ready()
         # Great ones too, so that every stop meets work in each processor.
         requests = [new_batch(200_000 if index % 10 == 9 else 3000) for index in range(60)]

@@ -72,9 +72,6 @@ ExitCode list(Session& session, const BatchFilter& filter) {
                           "--status must be requested, generating, anchoring, anchor_failed, "
                           "completed or failed");
   }
-  if (filter.limit < 1 || filter.limit > 100'000) {
-    return session.report(events::Errc::kInvalid, "--limit must be between 1 and 100000");
-  }
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   auto views = open_views(**configuration);
@@ -96,12 +93,11 @@ void add_batch_list(CLI::App& parent, Session& session) {
                                             "List batches, the youngest first\n"
                                             "Reads the views (VOKETAG_POSTGRES).");
   auto filter = std::make_shared<BatchFilter>();
-  command
-      ->add_option("--status", filter->status,
-                   "Only these: requested, generating, anchoring, anchor_failed, completed, failed")
+  add_text(*command, "--status", filter->status,
+           "Only these: requested, generating, anchoring, anchor_failed, completed, failed")
       ->type_name("STATUS");
-  command->add_option("--tenant", filter->tenant, "Only of this tenant")->type_name("NAME");
-  command->add_option("--limit", filter->limit, "How many; default 20")->type_name("N");
+  add_text(*command, "--tenant", filter->tenant, "Only of this tenant")->type_name("NAME");
+  add_number(*command, "--limit", filter->limit, 1, kListedMax, "How many; default 20");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag batch list\n"

@@ -2,6 +2,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <limits>
 #include <memory>
 #include <ostream>
 
@@ -221,12 +222,10 @@ void add_batch_request(CLI::App& parent, Session& session) {
   auto options = std::make_shared<Options>();
   const auto text = [&](const char* name, std::optional<std::string>& value, const char* meaning,
                         const char* type) {
-    command->add_option(name, value, meaning)->type_name(type);
+    add_text(*command, name, value, meaning)->type_name(type);
   };
-  command
-      ->add_option("-n,--count", options->count,
-                   "How many products, up to 10,000,000; default 1000")
-      ->type_name("N");
+  add_number(*command, "-n,--count", options->count, 1, events::kProductCountMax,
+             "How many products, up to 10,000,000; default 1000");
   command->add_option("--batch-id", options->batch_id, "The batch's id; default: a new random one")
       ->type_name("UUID");
   text("--tenant", options->tenant, "Whose batch it is", "NAME");
@@ -237,10 +236,8 @@ void add_batch_request(CLI::App& parent, Session& session) {
   text("--metadata", options->metadata, "Data of your own: a JSON object, or a file that holds one",
        "JSON|FILE");
   text("--callback-url", options->callback_url, "Where to announce completion", "URL");
-  command
-      ->add_option("--first-serial", options->first_serial,
-                   "Serial of the first product; default 1")
-      ->type_name("N");
+  add_number(*command, "--first-serial", options->first_serial, 0,
+             std::numeric_limits<std::int64_t>::max(), "Serial of the first product; default 1");
   command->add_flag("--wait", options->wait, "Follow the batch to its end");
   command->add_option("--timeout", options->timeout, "Wait, but no longer than this: 30s, 5m, 2h")
       ->type_name("TIME");

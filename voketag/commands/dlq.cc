@@ -56,7 +56,7 @@ events::Result<DeadLetterFilter> DeadLetterFilterOptions::parse() const {
 void add_filter_options(CLI::App& command, DeadLetterFilterOptions& options) {
   const auto add = [&](const char* name, std::optional<std::string>& value, const char* meaning,
                        const char* type) {
-    command.add_option(name, value, meaning)->type_name(type);
+    add_text(command, name, value, meaning)->type_name(type);
   };
   add("--topic", options.topic, "Only of this topic (without the prefix)", "TOPIC");
   add("--processor", options.processor, "Only what this processor or projection refused", "NAME");

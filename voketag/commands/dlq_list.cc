@@ -2,11 +2,13 @@
 #include <map>
 #include <memory>
 #include <ostream>
+#include <utility>
 
 #include "voketag/commands/command.h"
 #include "voketag/commands/dlq.h"
 #include "voketag/escaped_text.h"
 #include "voketag/kafka_access.h"
+#include "voketag/nearest_name.h"
 
 namespace voketag::cli {
 namespace {
@@ -16,12 +18,17 @@ struct Options {
   std::int64_t limit = 20;
 };
 
-// The youngest of what passes by, and how much it was.
+// The youngest of what passes by and has the reason asked for, and how much it was.
 class Youngest {
  public:
-  explicit Youngest(std::size_t limit) : limit_(limit) {}
+  Youngest(std::size_t limit, std::optional<std::string> reason)
+      : limit_(limit), reason_(std::move(reason)) {}
 
   void add(DeadLetter letter) {
+    if (reason_ && *reason_ != letter.reason) {
+      ++other_reasons_[letter.reason];
+      return;
+    }
     ++count_;
     ++by_reason_[letter.reason];
     if (why_not_retryable(letter)) ++not_retryable_;
@@ -33,20 +40,47 @@ class Youngest {
   std::int64_t count() const { return count_; }
   std::int64_t not_retryable() const { return not_retryable_; }
   const std::map<std::string, std::int64_t>& by_reason() const { return by_reason_; }
+  // Of what has another reason than the one asked for.
+  const std::map<std::string, std::int64_t>& other_reasons() const { return other_reasons_; }
+  const std::optional<std::string>& reason() const { return reason_; }
 
  private:
   std::size_t limit_;
+  const std::optional<std::string> reason_;
+  std::map<std::string, std::int64_t> other_reasons_;
   std::int64_t count_ = 0;
   std::int64_t not_retryable_ = 0;
   std::map<std::string, std::int64_t> by_reason_;
   std::multimap<std::int64_t, DeadLetter> kept_;  // by time
 };
 
+void print_counts(std::ostream& out, const std::map<std::string, std::int64_t>& by_reason) {
+  for (const auto& [reason, count] : by_reason) {
+    out << ' ' << escaped(reason) << ' ' << with_thousands(count);
+  }
+  out << '\n';
+}
+
+// A word that was misspelt must not look like good news.
+void print_none(std::ostream& out, const Youngest& letters) {
+  if (letters.other_reasons().empty()) {
+    out << "No dead letters.\n";
+    return;
+  }
+  std::vector<std::string> reasons;
+  for (const auto& [reason, count] : letters.other_reasons()) reasons.push_back(reason);
+  const auto meant = nearest_name(*letters.reason(), reasons);
+  constexpr std::size_t kShownColumns = 40;
+  out << "No dead letter has the reason \"" << shortened(escaped(*letters.reason()), kShownColumns)
+      << '"' << (meant ? "; did you mean " + escaped(*meant) + "?" : ".") << " There are:";
+  print_counts(out, letters.other_reasons());
+}
+
 void print_table(Session& session, const Youngest& letters) {
   Terminal& terminal = session.terminal();
   const Paint paint = terminal.output_paint();
   if (letters.count() == 0) {
-    terminal.output() << "No dead letters.\n";
+    print_none(terminal.output(), letters);
     return;
   }
   TextTable table({{"ID", TextTable::Align::kRight},
@@ -70,32 +104,35 @@ void print_table(Session& session, const Youngest& letters) {
     terminal.output() << "\nWhat cannot be retried says why: voketag dlq show ID\n";
   }
   terminal.output() << '\n' << with_thousands(letters.count()) << " in all:";
-  for (const auto& [reason, count] : letters.by_reason()) {
-    terminal.output() << ' ' << escaped(reason) << ' ' << with_thousands(count);
-  }
-  terminal.output() << '\n';
+  print_counts(terminal.output(), letters.by_reason());
+}
+
+void write_counts(JsonText& json, std::string_view name,
+                  const std::map<std::string, std::int64_t>& by_reason) {
+  json.name(name).begin_object();
+  for (const auto& [reason, count] : by_reason) json.member(reason, count);
+  json.end_object();
 }
 
 void print_json(Session& session, const Youngest& letters) {
   JsonText json;
-  json.begin_object().member("count", letters.count()).name("by_reason").begin_object();
-  for (const auto& [reason, count] : letters.by_reason()) json.member(reason, count);
-  json.end_object().name("dead_letters").begin_array();
+  json.begin_object().member("count", letters.count());
+  write_counts(json, "by_reason", letters.by_reason());
+  if (letters.reason()) write_counts(json, "other_reasons", letters.other_reasons());
+  json.name("dead_letters").begin_array();
   for (const auto& [ms, letter] : letters.kept()) write_json(json, letter, false);
   session.print(json.end_array().end_object());
 }
 
 ExitCode list(Session& session, const Options& options) {
-  if (options.limit < 1 || options.limit > 100'000) {
-    return session.report(events::Errc::kInvalid, "--limit must be between 1 and 100000");
-  }
-  const auto filter = options.filter.parse();
+  auto filter = options.filter.parse();
   if (!filter) return session.report(filter.error());
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   auto log = open_kafka(**configuration);
   if (!log) return session.report(log.error());
-  Youngest letters(static_cast<std::size_t>(options.limit));
+  // The other reasons are counted too: they are what a misspelt one is told by.
+  Youngest letters(static_cast<std::size_t>(options.limit), std::exchange(filter->reason, {}));
   const auto scanned = scan_dead_letters(**log, *filter, [&](DeadLetter letter) {
     letter.value.reset();  // a thousand of them may be 8 GB
     letters.add(std::move(letter));
@@ -107,7 +144,7 @@ ExitCode list(Session& session, const Options& options) {
   } else {
     print_table(session, letters);
   }
-  return ExitCode::kYes;
+  return letters.reason() && letters.count() == 0 ? ExitCode::kNo : ExitCode::kYes;
 }
 
 }  // namespace
@@ -117,11 +154,13 @@ void add_dlq_list(CLI::App& parent, Session& session) {
                                             "List dead letters, the youngest last\n"
                                             "A record that cannot be taken goes to the topic "
                                             "dead-letters with its bytes, the reason, and\n"
-                                            "where it came from; its neighbours go on.");
+                                            "where it came from; its neighbours go on. With "
+                                            "--reason the exit code says\n"
+                                            "whether there is one: 0 yes, 1 no.");
   auto options = std::make_shared<Options>();
   add_filter_options(*command, options->filter);
-  command->add_option("--limit", options->limit, "How many of the youngest; default 20")
-      ->type_name("N");
+  add_number(*command, "--limit", options->limit, 1, kListedMax,
+             "How many of the youngest; default 20");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag dlq list\n"

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
+#include <future>
 #include <ostream>
 #include <thread>
 
@@ -59,18 +61,46 @@ void bound_malloc() {
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
 }
 
+// Nothing is written or owned yet that a process which ends would have to hand over.
+[[noreturn]] void stop_before_the_start() {
+  spdlog::info("stopped as asked, before it was ready");
+  spdlog::default_logger()->flush();
+  _exit(static_cast<int>(ExitCode::kYes));
+}
+
+// Runs a step that may wait long for somebody else's answer. A stop does not wait for it: the step
+// is left behind on its thread, and the process ends.
+Status until_stopped(const std::function<Status()>& step) {
+  std::promise<Status> promise;
+  auto done = promise.get_future();
+  std::thread thread([&] {
+    try {
+      promise.set_value(step());
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
+  });
+  while (done.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
+    if (stop_requested) stop_before_the_start();
+  }
+  thread.join();
+  return done.get();
+}
+
 // What is away may come back: a process that ended each time would only be started again.
 Status patiently(const std::function<Status()>& step) {
   constexpr auto kPauseMax = std::chrono::milliseconds(8'000);
   auto pause = std::chrono::milliseconds(500);
   for (;;) {
-    Status done = step();
+    Status done = until_stopped(step);
     const bool may_come_back = !done && (done.error().code == events::Errc::kUnavailable ||
                                          done.error().code == events::Errc::kTimeout);
-    if (!may_come_back || stop_requested) return stop_requested ? Status() : done;
+    if (stop_requested) stop_before_the_start();
+    if (!may_come_back) return done;
     spdlog::warn("not ready, trying again: {}", done.error().message);
     const auto until = std::chrono::steady_clock::now() + pause;
-    while (!stop_requested && std::chrono::steady_clock::now() < until) {
+    while (std::chrono::steady_clock::now() < until) {
+      if (stop_requested) stop_before_the_start();
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     pause = std::min(pause * 2, kPauseMax);
@@ -78,7 +108,7 @@ Status patiently(const std::function<Status()>& step) {
 }
 
 struct RunOptions {
-  std::string roles;
+  std::optional<std::string> roles;
 };
 
 // One running instance: what its parts need, in the order in which it must outlive them.
@@ -94,7 +124,6 @@ class Instance {
     for (const auto step : {&Instance::prepare_views, &Instance::prepare_log}) {
       if (Status done = patiently([&] { return (this->*step)(); }); !done) return done;
     }
-    if (stop_requested) return {};
     runtime::EngineOptions options;
     options.name_prefix = configuration_.topic_prefix;
     options.instance = configuration_.instance;
@@ -107,7 +136,6 @@ class Instance {
   }
 
   Status run() {
-    if (!engine_) return {};
     Status status = engine_->run(stop_requested);
     engine_.reset();
     if (Status flushed = database_->flush(); status && !flushed) status = flushed;
@@ -239,10 +267,11 @@ ExitCode run(Session& session, const RunOptions& options) {
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   std::set<Role> roles = (*configuration)->roles;
-  if (!options.roles.empty()) {
-    auto parsed = parse_roles(options.roles);
-    if (!parsed)
+  if (options.roles) {
+    auto parsed = parse_roles(*options.roles);
+    if (!parsed) {
       return session.report(events::Errc::kInvalid, "--roles: " + parsed.error().message);
+    }
     roles = *std::move(parsed);
   }
   bound_malloc();
@@ -276,10 +305,9 @@ void add_run(CLI::App& parent, Session& session) {
       "SIGTERM\n"
       "commits, flushes and leaves; a second ends it at once, which loses nothing either.");
   auto options = std::make_shared<RunOptions>();
-  command
-      ->add_option("--roles", options->roles,
-                   "Which parts to run, separated by commas: ingress, batches, tokens, merkle, "
-                   "anchoring, projections. Default: VOKETAG_ROLES, or all")
+  add_text(*command, "--roles", options->roles,
+           "Which parts to run, separated by commas: ingress, batches, tokens, merkle, "
+           "anchoring, projections. Default: VOKETAG_ROLES, or all")
       ->type_name("ROLES");
   examples(*command,
            "  voketag run\n"

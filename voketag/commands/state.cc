@@ -1,4 +1,5 @@
 #include <array>
+#include <limits>
 #include <map>
 #include <memory>
 #include <ostream>
@@ -125,9 +126,6 @@ ExitCode inspect(Session& session, const Options& options) {
     return session.report(Errc::kInvalid,
                           "--processor must be ingress, batches, tokens, merkle or anchoring");
   }
-  if (options.partition < -1 || options.partition >= events::kPartitionCount) {
-    return session.report(Errc::kInvalid, "--partition must be between 0 and 11");
-  }
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   const auto& directory = (*configuration)->state_directory;
@@ -182,15 +180,15 @@ void add_state(CLI::App& parent, Session& session) {
       ->add_option("--processor", options->processor,
                    "Only this one: ingress, batches, tokens, merkle, anchoring")
       ->type_name("NAME");
-  command->add_option("--partition", options->partition, "Only this partition, 0 to 11")
-      ->type_name("N");
+  add_number(*command, "--partition", options->partition, 0, events::kPartitionCount - 1,
+             "Only this partition, 0 to 11");
   command->add_flag("--keys", options->keys, "List keys and values in place of the summary");
   command->add_flag("--positions", options->positions,
                     "Say how far the state of each partition goes, in place of the summary");
   command->add_option("--prefix", options->prefix, "With --keys: only keys that begin so")
       ->type_name("TEXT");
-  command->add_option("--limit", options->limit, "With --keys: how many; default 100")
-      ->type_name("N");
+  add_number(*command, "--limit", options->limit, 1, std::numeric_limits<std::int64_t>::max(),
+             "With --keys: how many; default 100");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag state inspect\n"

@@ -97,21 +97,25 @@ TEST(CommandLineTest, WrongArgumentsAreUsageErrorsThatHelp) {
            {{"batch"}, "command is missing"},
            {{"batch", "reqest"}, "did you mean request?"},
            {{"batch", "request", "--cuont", "5"}, "did you mean --count?"},
-           {{"batch", "request", "--count", "many"}, "--count"},
+           {{"batch", "request", "--count", "many"}, "--count: must be a whole number"},
+           {{"batch", "request", "--count", ""}, "--count: must be a whole number"},
+           {{"batch", "request", "-n", "1e3"}, "--count: must be a whole number"},
            {{"batch", "status"}, "ID"},
            {{"batch", "status", "17"}, "is no batch id"},
            {{"batch", "wait", id, "--timeout", "soon"}, "is no time to wait"},
            {{"batch", "wait", id, "--timeout", "-5s"}, "is no time to wait"},
-           {{"batch", "request", "--count", "0"}, "product_count"},
-           {{"batch", "request", "--count", "-1"}, "product_count"},
-           {{"batch", "request", "--count", "10000001"}, "product_count"},
+           {{"batch", "request", "--count", "0"}, "between 1 and 10000000, not \"0\""},
+           {{"batch", "request", "--count", "-1"}, "between 1 and 10000000, not \"-1\""},
+           {{"batch", "request", "--count", "10000001"}, "between 1 and 10000000"},
+           {{"batch", "request", "--first-serial", "-1"}, "--first-serial"},
            {{"batch", "request", "--batch-id", "x"}, "is no batch id"},
            {{"batch", "request", "--gtin", "09520123456789"}, "gtin"},
            {{"batch", "request", "--metadata", "/nowhere"}, "--metadata"},
            {{"batch", "request", "--metadata", "{]"}, "metadata"},
            {{"batch", "request", "--callback-url", "ftp://x.example"}, "http"},
            {{"batch", "export", id, "--format", "cvs"}, "did you mean csv?"},
-           {{"batch", "list", "--limit", "0"}, "--limit"},
+           {{"batch", "list", "--limit", "0"}, "--limit: must be"},
+           {{"dlq", "list", "--limit", "100001"}, "--limit: must be"},
            {{"batch", "list", "--status", "done"}, "--status"},
            {{"dlq", "show", "17"}, "partition/offset"},
            {{"dlq", "retry"}, "--all"},
@@ -121,12 +125,30 @@ TEST(CommandLineTest, WrongArgumentsAreUsageErrorsThatHelp) {
            {{"proof", "export"}, "name the product"},
            {{"proof", "verify", "/nowhere/proof.json"}, "cannot read"},
            {{"run", "--roles", "tokns"}, "did you mean tokens?"},
+           {{"run", "--roles", ""}, "The roles: ingress, batches"},
+           {{"run", "--roles="}, "--roles"},
            {{"state", "inspect", "--partition", "12"}, "between 0 and 11"},
        }) {
     const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.code, ExitCode::kUsage) << says << ": " << outcome.error;
     EXPECT_THAT(outcome.error, HasSubstr(says));
     EXPECT_THAT(outcome.output, IsEmpty());
+  }
+}
+
+TEST(CommandLineTest, AMessageIsShortHoweverLongTheArgument) {
+  const std::string digits(5000, '9');
+  const std::string bell = "\a\033[2J" + std::string(5000, 'x');
+  for (const std::vector<std::string>& arguments :
+       std::vector<std::vector<std::string>>{{"batch", "request", "--count", digits},
+                                             {"batch", "request", "--count", bell},
+                                             {"state", "inspect", "--partition", digits},
+                                             {"proof", "verify", "one", "two", bell}}) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, ExitCode::kUsage);
+    EXPECT_LT(outcome.error.size(), 400U) << outcome.error;
+    EXPECT_THAT(outcome.error, Not(HasSubstr("\033")));
+    EXPECT_THAT(outcome.error, Not(HasSubstr("9223372036854775807")));
   }
 }
 
@@ -160,6 +182,15 @@ TEST(CommandLineTest, UnavailablePostgresIsItsOwnExitCode) {
       run({"batch", "list"}, {{"VOKETAG_POSTGRES", "postgresql://u:hush@127.0.0.1:1/d"}});
   EXPECT_EQ(outcome.code, ExitCode::kUnavailable) << outcome.error;
   EXPECT_THAT(outcome.error, Not(HasSubstr("hush")));
+}
+
+TEST(CommandLineTest, PostgresThatCannotBeReadIsAUsageError) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"batch", "list"}, {"migrate"}, {"run", "--roles", "projections"}}) {
+    const Outcome outcome = run(arguments, {{"VOKETAG_POSTGRES", "postgresql://u:hush/x@h/d"}});
+    EXPECT_EQ(outcome.code, ExitCode::kUsage) << arguments[0] << ": " << outcome.error;
+    EXPECT_THAT(outcome.error, Not(HasSubstr("hush")));
+  }
 }
 
 TEST(CommandLineTest, DoctorFailsWithCures) {

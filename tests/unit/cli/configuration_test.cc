@@ -181,6 +181,27 @@ TEST_F(ConfigurationTest, SecretThatCannotBeReadHindersOnlyWhoNeedsIt) {
   EXPECT_THAT(configuration->token_keys().error().message, HasSubstr("is empty"));
 }
 
+TEST_F(ConfigurationTest, PostgresMustBeWhatLibpqUnderstandsAndIsNeverRepeated) {
+  for (const char* url :
+       {"hush", "mysql://u:hush@h/d", "host=h pasword=hush", "postgresql://u:hush%zz@h/d",
+        "postgresql://u:hu#sh/x@h/d", "postgresql://u:12/hush@h/d", "postgresql://u:hush@more@h/d",
+        "postgresql://u:hush@h:99999/d", "postgresql://u:hush@h:0/d", "postgresql://u:hush@h:p/d",
+        "postgresql://u:p@h/d?hush=1"}) {
+    const auto configuration = Configuration::load({{"VOKETAG_POSTGRES", url}});
+    ASSERT_TRUE(configuration) << url;
+    const auto postgres = configuration->postgres();
+    ASSERT_FALSE(postgres) << url;
+    EXPECT_EQ(postgres.error().code, events::Errc::kInvalid) << url;
+    EXPECT_THAT(postgres.error().message, HasSubstr("VOKETAG_POSTGRES")) << url;
+    EXPECT_THAT(postgres.error().message, HasSubstr("postgresql://user:password@host")) << url;
+    EXPECT_THAT(postgres.error().message, Not(HasSubstr("hu"))) << url;
+  }
+  for (const char* url : {"postgresql://u:p%40%2F@h/d", "host=/run/postgresql dbname=d",
+                          "postgresql://a:1,b:2/d", "postgresql://u:p@h/d?sslmode=require"}) {
+    EXPECT_EQ(*Configuration::load({{"VOKETAG_POSTGRES", url}})->postgres(), url);
+  }
+}
+
 TEST_F(ConfigurationTest, NoSecretIsEverRepeated) {
   const std::string secret = "S3cretValue";
   const auto configuration = Configuration::load({{"VOKETAG_TOKEN_KEYS", "1:" + secret},
@@ -193,6 +214,13 @@ TEST_F(ConfigurationTest, NoSecretIsEverRepeated) {
   }
   EXPECT_THAT(error_of({{"BLOCKCHAIN_RPC_URL", "https://rpc.example/" + secret}}),
               Not(HasSubstr(secret)));
+  for (const std::string& servers :
+       {"user:" + secret + "@broker:9092", "broker:9092," + secret + "@other:70000",
+        "sasl://user:" + secret + "@broker:9092"}) {
+    const std::string message = error_of({{"VOKETAG_KAFKA", servers}});
+    EXPECT_THAT(message, HasSubstr("VOKETAG_KAFKA_SASL_PASSWORD"));
+    EXPECT_THAT(message, Not(HasSubstr(secret)));
+  }
   EXPECT_THAT(error_of({{"VOKETAG_CHUNK_SIZE", "3"},
                         {"VOKETAG_POSTGRES", "postgresql://u:" + secret + "@h/d"}}),
               Not(HasSubstr(secret)));
@@ -227,7 +255,9 @@ TEST(RolesTest, ParsesListsAndRefusesStrangers) {
   EXPECT_THAT(*parse_roles("tokens, merkle"), ElementsAre(Role::kTokens, Role::kMerkle));
   EXPECT_EQ(parse_roles("all")->size(), 6U);
   EXPECT_THAT(parse_roles("merkel").error().message, HasSubstr("did you mean merkle?"));
-  EXPECT_FALSE(parse_roles(""));
+  EXPECT_EQ(parse_roles("").error().message,
+            "there is no role \"\". The roles: ingress, batches, tokens, merkle, anchoring, "
+            "projections, all");
   EXPECT_FALSE(parse_roles("tokens,,merkle"));
 }
 

@@ -57,11 +57,21 @@ TEST(ReadEnvelope, ARecordWithHeaders) {
 TEST(ReadEnvelope, WhatIsMalformedIsFilledIn) {
   RecordView record = bare_record();
   const std::string long_id(257, 'x');
-  record.headers = {{"ce_id", long_id}, {"ce_source", ""}, {"ce_time", "yesterday"}};
+  record.headers = {
+      {"ce_id", long_id}, {"ce_source", ""}, {"ce_type", long_id}, {"ce_time", "yesterday"}};
   const Envelope envelope = read_envelope(record);
   EXPECT_EQ(envelope.id, "batch-requested/7/42");
+  EXPECT_EQ(envelope.type, "voketag.batch-requested.v1");
   EXPECT_EQ(envelope.source, "/external");
   EXPECT_EQ(envelope.time, record.timestamp);
+}
+
+TEST(ReadEnvelope, AnIdMayBeAnyBytes) {
+  RecordView record = bare_record();
+  record.headers = {{"ce_id", "\xff\x01"}};
+  const Envelope envelope = read_envelope(record);
+  EXPECT_EQ(envelope.id, "\xff\x01");
+  EXPECT_EQ(trace_of(envelope.traceparent), envelope.traceparent);
 }
 
 // W3C Trace Context, §3.2.2 and §4.3 (its own examples of what is to be refused among them).

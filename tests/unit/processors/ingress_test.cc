@@ -91,6 +91,16 @@ TEST_F(IngressTest, AnotherTypeIsADeadLetter) {
   expect_refused("unknown_type", "voketag.batch-requested.v1");
 }
 
+TEST_F(IngressTest, AHeaderThatCannotBeAnAttributeIsNone) {
+  const std::string too_long(257, 'x');
+  request(with(""), kId, {{"ce_type", too_long}});
+  request(with(""), kId, {{"ce_type", ""}});
+  request(with(""), kId, {{"ce_id", too_long}, {"ce_source", too_long}, {"ce_time", too_long}});
+  request(with(""), kId, {{"ce_id", "\xff\x01"}, {"traceparent", "\xff"}});
+  EXPECT_EQ(context_.emitted.size(), 4U);
+  EXPECT_TRUE(context_.dead_letters.empty());
+}
+
 TEST_F(IngressTest, ATombstoneIsADeadLetter) {
   request(std::nullopt);
   expect_refused("tombstone", "no value");

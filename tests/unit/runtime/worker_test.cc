@@ -2,12 +2,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -21,6 +24,7 @@
 namespace voketag::runtime {
 namespace {
 
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -43,6 +47,10 @@ class Counter final : public processors::Processor {
     if (value == "throw") throw std::runtime_error("no such word");
     if (value == "refuse") context.dead_letter("impolite", "say please");
     if (value == "corrupt") throw state::Failure("the disk is broken");
+    if (value == "bulky") context.store().put("bulk", std::string(kTooMany, 'x'));
+    if (value == "refused") {
+      context.emit_json("counts", std::string(kTooMany / 2, 'k'), std::string(kTooMany - 1, '1'));
+    }
     if (value == "later") context.set_timer(key, {context.now().ms + 5'000});
   }
 
@@ -53,12 +61,43 @@ class Counter final : public processors::Processor {
   int handled = 0;
 
  private:
+  // One more than the state or the value of an event may have.
+  static constexpr std::size_t kTooMany = static_cast<std::size_t>(events::kInputBytesMax) + 1;
+
   static void count(processors::Context& context, const std::string& key) {
     const auto before = context.store().get("count/" + key);
     const std::string now = std::to_string(before ? std::stoi(*before) + 1 : 1);
     context.store().put("count/" + key, now);
     context.emit_json("counts", key, now);
   }
+};
+
+// What is logged while it lives, in place of what would be shown.
+class LogCapture {
+ public:
+  LogCapture() : before_(spdlog::default_logger()) {
+    auto logger = std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_st>(text_));
+    logger->set_pattern("%l %v");
+    spdlog::set_default_logger(std::move(logger));
+  }
+  ~LogCapture() { spdlog::set_default_logger(before_); }
+  LogCapture(const LogCapture&) = delete;
+  LogCapture& operator=(const LogCapture&) = delete;
+
+  // The messages of a level ("info", "warning").
+  std::vector<std::string> messages(const std::string& level) const {
+    std::vector<std::string> found;
+    std::istringstream lines(text_.str());
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with(level + " ")) found.push_back(line.substr(level.size() + 1));
+    }
+    return found;
+  }
+
+ private:
+  std::shared_ptr<spdlog::logger> before_;
+  std::ostringstream text_;
 };
 
 // One process: a state directory, and a worker while it lives.
@@ -473,6 +512,24 @@ TEST_F(ReturnTest, GoesOnInTheDeadMembersNameBeforeItsGroupHasNoticed) {
   expect_counted("a", 3);
 }
 
+// It is at work all the time, so that its last transaction is open when its time is over.
+TEST_F(ReturnTest, ThatTheGroupHandsOutItsPartitionsAnewIsNoWarning) {
+  Instance& one = start_and_crash("one");
+  const auto generation = log_.generation("counter");
+  const LogCapture log;
+  one.start();
+  int sent = 1;
+  while (log_.generation("counter") == generation && sent < 2'000) {
+    send("a");
+    ++sent;
+    run_only(one, 10);
+  }
+  run();
+  expect_counted("a", sent);
+  EXPECT_THAT(log.messages("info"), Contains(HasSubstr("hands out its partitions anew")));
+  EXPECT_THAT(log.messages("warning"), IsEmpty());
+}
+
 TEST_F(ReturnTest, LeavesToOthersWhatTheyHaveTakenOverMeanwhile) {
   Instance& one = start_and_crash("one");
   Instance& heir = start("heir");
@@ -664,6 +721,40 @@ TEST_F(WorkerTest, AHandlerThatThrowsThreeTimesCostsItsOwnRecordOnly) {
   ASSERT_EQ(dead_letters().size(), 1U);
   EXPECT_EQ(dead_letters()[0].header("dead_letter_reason"), "handler_failed");
   EXPECT_THAT(*dead_letters()[0].header("dead_letter_detail"), HasSubstr("no such word"));
+}
+
+TEST_F(WorkerTest, AStateThatIsTooLargeCostsItsOwnRecordOnly) {
+  Instance& one = start("one");
+  send("a");
+  send("a", "bulky");
+  send("a");
+  run();
+  expect_counted("a", 2);
+  EXPECT_EQ(one.processor.handled, 3) << "it would be as large the next time";
+  EXPECT_EQ(one.state_of("a"), "2") << "what else it wrote is taken back";
+  ASSERT_EQ(dead_letters().size(), 1U);
+  EXPECT_EQ(dead_letters()[0].value, "bulky");
+  EXPECT_EQ(dead_letters()[0].header("dead_letter_reason"), "state_too_large");
+  EXPECT_THAT(*dead_letters()[0].header("dead_letter_detail"), HasSubstr("the state of bulk "));
+}
+
+TEST_F(WorkerTest, AnOutputThatTheLogRefusesCostsItsOwnRecordOnly) {
+  Instance& one = start("one");
+  run();
+  const LogCapture log;
+  send("a");
+  send("a", "refused");
+  send("a");
+  run();
+  expect_counted("a", 2);
+  EXPECT_EQ(one.state_of("a"), "2") << "what else it wrote is taken back";
+  ASSERT_EQ(dead_letters().size(), 1U);
+  EXPECT_EQ(dead_letters()[0].value, "refused");
+  EXPECT_EQ(dead_letters()[0].header("dead_letter_reason"), "output_refused");
+  EXPECT_THAT(*dead_letters()[0].header("dead_letter_detail"), HasSubstr("larger than its topic"));
+  // The transaction was aborted once, for a reason that is said once.
+  EXPECT_THAT(log.messages("warning"),
+              ElementsAre(HasSubstr("aborts its transaction: the record is larger")));
 }
 
 TEST_F(WorkerTest, ADeadLetterKeepsTheRecordAndSaysWhereItCameFrom) {

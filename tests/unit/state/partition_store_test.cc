@@ -57,6 +57,15 @@ class PartitionStoreTest : public testing::Test {
   std::unique_ptr<PartitionStore> store_;
 };
 
+TEST_F(PartitionStoreTest, WhatNoRecordOfTheChangelogCanHoldIsRefused) {
+  const std::string largest(static_cast<std::size_t>(kEntryBytesMax) - 3, 'x');
+  store_->put("key", largest);
+  EXPECT_THROW(store_->put("key", largest + "y"), TooLarge);
+  EXPECT_THROW(store_->put("keys", largest), TooLarge);
+  EXPECT_EQ(store_->get("key"), largest);
+  EXPECT_FALSE(store_->get("keys"));
+}
+
 TEST_F(PartitionStoreTest, ReadsItsOwnWritesBeforeTheyAreCommitted) {
   store_->put("batch/a", "1");
   EXPECT_EQ(store_->get("batch/a"), "1");
