@@ -8,7 +8,7 @@ readonly packages=(
   librocksdb-dev libpqxx-dev libpq-dev libsimdjson-dev rapidjson-dev libexpected-dev libspdlog-dev
   libcli11-dev libtomlplusplus-dev libssl-dev libcurl4-openssl-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  patch=patch kcat=kcat default-jdk-headless=javac maven=mvn nodejs=node npm=npm jq=jq curl=curl
+  patch=patch kcat=kcat spin=spin default-jdk-headless=javac maven=mvn nodejs=node npm=npm jq=jq curl=curl
   openssl=openssl python3=python3 ca-certificates
 )
 

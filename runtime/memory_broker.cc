@@ -62,7 +62,24 @@ std::int32_t Broker::initialise(const std::string& id) {
     }
     settle_now(identity.transaction);
   }
+  identity.late_commit_ms.reset();
   return ++identity.epoch;
+}
+
+void Broker::commit_later(const std::string& id) {
+  identities.at(id).late_commit_ms = now().ms + 1 + below(2'000);
+}
+
+// It ends whatever is open of the id: the transaction that it was meant for, or the next one.
+void Broker::take_late_commits() {
+  for (auto& [id, identity] : identities) {
+    if (!identity.late_commit_ms || *identity.late_commit_ms > now().ms) continue;
+    identity.late_commit_ms.reset();
+    const auto open = transactions.find(identity.transaction);
+    if (open == transactions.end() || open->second.decision != Decision::kOpen) continue;
+    ++disturbed_commits["commit that arrived late"];
+    decide(identity.transaction, Decision::kCommitted);
+  }
 }
 
 bool Broker::is_current(const std::string& id, std::int32_t epoch) const {
@@ -158,7 +175,9 @@ void Broker::expire_transactions() {
     }
   }
   for (const auto number : overdue) {
-    ++identities.at(transactions.at(number).id).epoch;
+    Identity& identity = identities.at(transactions.at(number).id);
+    ++identity.epoch;
+    identity.late_commit_ms.reset();
     decide(number, Decision::kAborted);
   }
 }
@@ -171,6 +190,7 @@ std::optional<MemoryLog::Broker::Script> MemoryLog::Broker::take_script(const st
   if (chance(faults.commit_aborted)) return Script{CommitOutcome::kAborted, false, false};
   if (chance(faults.commit_fatal)) return Script{CommitOutcome::kFatal, false, false};
   if (chance(faults.commit_crash)) return Script{CommitOutcome::kCommitted, coin, true};
+  if (chance(faults.commit_fenced)) return Script{CommitOutcome::kFenced, coin, false};
   return std::nullopt;
 }
 
@@ -245,6 +265,7 @@ void Broker::expire_members() {
 // ---- time and chance ----------------------------------------------------------------------------
 
 void Broker::tick() {
+  take_late_commits();
   expire_transactions();
   write_due_markers();
   expire_members();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,6 +68,7 @@ class MemoryLog::Broker {
   struct Identity {
     std::int32_t epoch = 0;
     std::int64_t transaction = 0;  // the open one, or the last whose markers are not all written
+    std::optional<std::int64_t> late_commit_ms;  // when the request on its way arrives
   };
   struct Script {
     CommitOutcome outcome = CommitOutcome::kCommitted;
@@ -77,6 +79,8 @@ class MemoryLog::Broker {
   // Raises the epoch and settles what the predecessor left; returns the new epoch.
   std::int32_t initialise(const std::string& id);
   bool is_current(const std::string& id, std::int32_t epoch) const;
+  // A request to commit that is still on its way; a new epoch of the id makes it void.
+  void commit_later(const std::string& id);
   std::int64_t begin(const std::string& id);
   void add_offsets(std::int64_t transaction, const std::string& group,
                    std::span<const TopicPartitionOffset> positions);
@@ -113,8 +117,13 @@ class MemoryLog::Broker {
   std::int64_t below(std::int64_t bound);
   events::Timestamp now() const { return clock_.now(); }
   bool call_fails() { return chance(options.faults.call_failed); }
+  // The calling process stands still, perhaps, and others go on.
+  void may_pause() {
+    if (pause && chance(options.faults.paused)) pause();
+  }
 
   MemoryLogOptions options;
+  std::function<void()> pause;
   std::map<std::string, std::int64_t> marker_delays;
   std::map<std::string, Script> scripts;
   std::map<std::string, int> disturbed_commits;
@@ -127,6 +136,7 @@ class MemoryLog::Broker {
   void settle_now(std::int64_t number);
   void write_due_markers();
   void expire_transactions();
+  void take_late_commits();
   void expire_members();
   std::int64_t marker_delay_ms(const std::string& name);
 

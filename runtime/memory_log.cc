@@ -104,6 +104,7 @@ class MemoryMembership final : public MemoryMember {
     self()->polled_at_ms = broker_.now().ms;
     // Before it joins the next round: what it says it owns must be what it owns.
     if (self()->target_pending) take_assignment(listener);
+    if (self() == nullptr) return {};
     auto& group = broker_.group(group_);
     if (group.preparing && !self()->joined) {
       self()->joined = true;
@@ -170,6 +171,8 @@ class MemoryMembership final : public MemoryMember {
     std::set_difference(target.begin(), target.end(), owned_.begin(), owned_.end(),
                         std::back_inserter(added));
     if (!revoked.empty()) listener.on_revoked(revoked);
+    for (const auto partition : revoked) owned_.erase(partition);
+    if (self() == nullptr) return;  // expelled meanwhile; it learns so at its next poll
     owned_ = target;
     if (!added.empty()) listener.on_assigned(added);
     listener.on_generation();
@@ -313,6 +316,7 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
 
   CommitResult commit(std::span<const TopicPartitionOffset> positions,
                       const Membership& member) override {
+    broker_.may_pause();
     broker_.tick();
     if (!begun_) return {CommitOutcome::kFatal, "no transaction is open"};
     if (!is_current()) return fenced();
@@ -321,11 +325,20 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
         return *refused;
       }
     }
+    broker_.may_pause();
+    broker_.tick();
+    if (!is_current()) return fenced();
     if (const auto script = broker_.take_script(id_)) {
       if (!positions.empty()) ++broker_.disturbed_commits[name_of(*script)];
       return follow(*script);
     }
     finish(MemoryLog::Broker::Decision::kCommitted);
+    broker_.may_pause();
+    // The answer was lost while nobody looked, and the repeated request comes too late.
+    if (!is_current() && broker_.below(2) == 0) {
+      ++broker_.disturbed_commits["fenced commit, took effect"];
+      return fenced();
+    }
     haunted_ = broker_.chance(broker_.options.faults.commit_troubled);
     return {CommitOutcome::kCommitted, {}, haunted_};
   }
@@ -381,6 +394,8 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
         return "unknown commit" + truth;
       case CommitOutcome::kAborted:
         return "aborted commit";
+      case CommitOutcome::kFenced:
+        return "fenced commit" + truth;
       default:
         return "fatal commit";
     }
@@ -389,7 +404,11 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
   CommitResult follow(const MemoryLog::Broker::Script& script) {
     using Decision = MemoryLog::Broker::Decision;
     if (script.crash) {
-      if (script.took_effect) finish(Decision::kCommitted);
+      if (script.took_effect) {
+        finish(Decision::kCommitted);
+      } else {
+        may_arrive_late();
+      }
       throw SimulatedCrash{};
     }
     switch (script.outcome) {
@@ -400,11 +419,16 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
         finish(Decision::kAborted);
         return {script.outcome, "the simulated broker asked for an abort"};
       case CommitOutcome::kUnknown:
-        if (script.took_effect) finish(Decision::kCommitted);
+        if (script.took_effect) {
+          finish(Decision::kCommitted);
+        } else {
+          may_arrive_late();
+        }
         break;
       case CommitOutcome::kFenced:
-        finish(Decision::kAborted);
-        break;
+        finish(script.took_effect ? Decision::kCommitted : Decision::kAborted);
+        broker_.initialise(id_);
+        return fenced();
       case CommitOutcome::kFatal:
         break;  // it stays open until its timeout or its successor
     }
@@ -417,6 +441,10 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     if (transaction_ != 0) broker_.decide(transaction_, decision);
     transaction_ = 0;
     begun_ = false;
+  }
+
+  void may_arrive_late() {
+    if (broker_.chance(broker_.options.faults.request_late)) broker_.commit_later(id_);
   }
 
   // A repeated request of the last commit arrives late and ends this transaction.
@@ -487,6 +515,7 @@ events::Result<std::unique_ptr<Fetcher>> MemoryLog::open_fetcher(Isolation isola
 
 events::Result<std::unique_ptr<TransactionalProducer>> MemoryLog::open_producer(
     std::string_view transactional_id) {
+  broker_->may_pause();
   broker_->tick();
   if (broker_->call_fails()) return tl::unexpected(unavailable("opening a producer"));
   return std::make_unique<MemoryTransactionalProducer>(*broker_, std::string(transactional_id));
@@ -498,6 +527,7 @@ events::Result<std::unique_ptr<Producer>> MemoryLog::open_plain_producer() {
 
 events::Result<GroupOffsets> MemoryLog::committed(std::string_view group,
                                                   std::span<const TopicPartition> partitions) {
+  broker_->may_pause();
   broker_->tick();
   if (broker_->call_fails()) return tl::unexpected(unavailable("reading group offsets"));
   const auto& owner = broker_->group(std::string(group));
@@ -556,6 +586,10 @@ void MemoryLog::script_commit(std::string transactional_id, CommitOutcome outcom
 
 void MemoryLog::script_crash(std::string transactional_id, bool after_decision) {
   broker_->scripts[std::move(transactional_id)] = {CommitOutcome::kCommitted, after_decision, true};
+}
+
+void MemoryLog::on_pause(std::function<void()> action) {
+  broker_->pause = std::move(action);
 }
 
 void MemoryLog::delay_markers(std::string topic_or_group, std::int64_t delay_ms) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,7 +40,11 @@ struct MemoryLogFaults {
   double commit_fatal = 0;     // kFatal
   double commit_troubled = 0;  // committed, and the producer must be replaced
   double commit_crash = 0;     // SimulatedCrash, before or after the commit was decided
-  double marker_slow = 0;      // one marker comes late, by up to marker_slow_ms_max
+  double commit_fenced = 0;  // kFenced, as if for another partition's sake; with effect or without
+  double request_late = 0;   // of commits that are unknown or end in a crash, without effect so
+                             // far: the request arrives up to two seconds later all the same
+  double paused = 0;         // the process stands still within a call: see MemoryLog::on_pause
+  double marker_slow = 0;    // one marker comes late, by up to marker_slow_ms_max
   std::int64_t marker_slow_ms_max = 400;
   double write_failed = 0;       // of a plain producer; the records are there or not
   double call_failed = 0;        // join, open_producer, committed, watermarks: kUnavailable
@@ -64,7 +69,8 @@ struct MemoryLogOptions {
 //    moments of their own. Until then those group offsets are unstable.
 //  - open_producer raises the id's epoch: the older producer is fenced; a transaction that it left
 //    is completed if it was decided, else aborted, before the call returns. A transaction that
-//    stays open for longer than its timeout is aborted, and its producer fenced.
+//    stays open for longer than its timeout is aborted, and its producer fenced. A request to
+//    commit that arrives late ends whatever is open of its id and epoch.
 //  - A member that is not polled within the session timeout is expelled; it learns so at its next
 //    poll (on_lost), and offsets that it commits meanwhile are refused. Assignment is cooperative
 //    and sticky: what moves is revoked first, and given to its new owner one generation later.
@@ -102,10 +108,15 @@ class MemoryLog final : public Log {
 
   void set_faults(const MemoryLogFaults& faults);
   // What becomes of the next commit of this transactional id, once. `took_effect` matters for
-  // kUnknown only.
+  // kUnknown, and for kFenced: the answer was lost, somebody initialised the id, and the client's
+  // repeated request was refused.
   void script_commit(std::string transactional_id, CommitOutcome outcome, bool took_effect = false);
   // The next commit of this id ends in a SimulatedCrash, before or after it was decided.
   void script_crash(std::string transactional_id, bool after_decision);
+  // Called where a process is to stand still in the middle of a call (MemoryLogFaults::paused):
+  // between the requests of a commit, or before a producer is opened. Whatever others are to do
+  // meanwhile, it does.
+  void on_pause(std::function<void()> action);
   // Markers for this topic, or this group's offsets, come so much later from now on.
   void delay_markers(std::string topic_or_group, std::int64_t delay_ms);
 

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -15,8 +16,13 @@ namespace {
 constexpr std::size_t kTraceLines = 80;
 constexpr std::size_t kInstancesMax = 3;
 constexpr std::int64_t kStepsBetweenChecks = 100;
+// A process that stands still in the middle of a call: long enough to be expelled and succeeded.
+constexpr std::int64_t kPauseMsMax = 15'000;
+constexpr int kPauseStepsMax = 600;
 // While nothing but timers waits: few enough at a time that nobody's session ends.
 constexpr std::int64_t kIdleJumpMs = 1'000;
+// The states are small, and files are laid out for as much as a write buffer takes.
+constexpr std::size_t kDatabaseBytes = 512U << 10;
 constexpr std::string_view kTimerPrefix = "timer/";
 constexpr std::size_t kDueDigits = 20;
 
@@ -39,6 +45,9 @@ MemoryLogOptions log_options(const TestDriverOptions& options, std::mt19937_64& 
   result.faults.call_failed = rate(0.05);
   result.faults.membership_failed = rate(0.002);
   result.faults.fetch_short = rate(0.5);
+  result.faults.commit_fenced = rate(0.1);
+  result.faults.request_late = rate(1.0);
+  result.faults.paused = rate(0.02);
   return result;
 }
 
@@ -59,6 +68,7 @@ struct TestDriver::Instance {
   std::unique_ptr<state::Database> database;
   std::vector<Part> parts;
   events::Timestamp frozen_until;
+  bool within_a_call = false;  // it stands still there: nothing may touch it
   bool alive() const { return database != nullptr; }
 };
 
@@ -72,6 +82,7 @@ TestDriver::TestDriver(TestSystem system, TestDriverOptions options)
   records_per_poll_max_ = options_.disturbed ? static_cast<std::size_t>(1 + below(8)) : 500;
   std::filesystem::remove_all(options_.directory);
   std::filesystem::create_directories(options_.directory);
+  log_.on_pause([this] { stand_still(); });
   const double views_fail = options_.disturbed && chance(0.5) ? 0.1 : 0;
   views_.next_fault = [this, views_fail] {
     if (calm_ || !chance(views_fail)) return MemoryViews::Fault::kNone;
@@ -101,7 +112,7 @@ TestDriver::Instance* TestDriver::find(std::string_view name) {
 std::vector<TestDriver::Instance*> TestDriver::live_instances() {
   std::vector<Instance*> live;
   for (auto& instance : instances_) {
-    if (instance->alive()) live.push_back(instance.get());
+    if (instance->alive() && !instance->within_a_call) live.push_back(instance.get());
   }
   return live;
 }
@@ -120,7 +131,8 @@ void TestDriver::start(const std::string& name) {
 
 void TestDriver::start_instance(Instance& instance) {
   note(instance.name + " starts");
-  auto database = state::Database::open(instance.directory);
+  auto database = state::Database::open(instance.directory, {.block_cache_bytes = kDatabaseBytes,
+                                                             .write_buffer_bytes = kDatabaseBytes});
   if (!database) {
     error_ = database.error();
     return;
@@ -186,6 +198,7 @@ events::Status TestDriver::stop(const std::string& name) {
   Instance& instance = *find(name);
   note(name + " stops in order");
   events::Status result;
+  Instance* const caller = std::exchange(stepping_, &instance);
   try {
     for (auto& part : instance.parts) {
       const auto status = part.worker ? part.worker->stop() : part.projector->stop();
@@ -194,6 +207,7 @@ events::Status TestDriver::stop(const std::string& name) {
   } catch (const SimulatedCrash&) {
     note(name + " crashes while it stops");
   }
+  stepping_ = caller;
   end_instance(instance);
   return result;
 }
@@ -209,6 +223,7 @@ void TestDriver::pause(const std::string& name, const std::string& part, bool pa
 void TestDriver::step_part(Instance& instance, Part& part) {
   if (part.paused) return;
   note(instance.name + " " + part.name);
+  Instance* const caller = std::exchange(stepping_, &instance);
   try {
     events::Status status;
     if (part.worker) {
@@ -220,11 +235,30 @@ void TestDriver::step_part(Instance& instance, Part& part) {
     } else {
       status = part.projector->step(0);
     }
+    stepping_ = caller;
     if (!status) end_process(instance, part.name, status.error());
   } catch (const SimulatedCrash&) {
+    stepping_ = caller;
     note(instance.name + " " + part.name + " dies in a commit");
     end_instance(instance);
   }
+}
+
+// The process that is being stepped stands still within a call, as under SIGSTOP; the others go on,
+// and may take from it all that it has. One at a time: the call is on our stack.
+void TestDriver::stand_still() {
+  if (calm_ || stepping_ == nullptr || standing_still_) return;
+  Instance& paused = *stepping_;
+  happened("pause within a call", paused.name);
+  paused.within_a_call = standing_still_ = true;
+  const std::int64_t until_ms = clock_.now().ms + 1 + below(kPauseMsMax);
+  for (int i = 0; i < kPauseStepsMax && clock_.now().ms < until_ms && !error_; ++i) {
+    disturb();
+    step_chosen();
+    clock_.advance(1 + below(50));
+  }
+  paused.within_a_call = standing_still_ = false;
+  note(paused.name + " goes on");
 }
 
 // An error ends the process. Whoever was frozen again and again may come to that by itself
@@ -254,20 +288,48 @@ void TestDriver::step_chosen() {
   step_part(instance, instance.parts[pick(instance.parts.size())]);
 }
 
+// Any of those that can be disturbed; half of the time one that is just taking something over.
+TestDriver::Instance* TestDriver::choose_victim() {
+  auto candidates = live_instances();
+  if (candidates.empty()) return nullptr;
+  if (below(2) == 0) {
+    const auto restoring = [](const Instance* instance) {
+      return std::ranges::any_of(instance->parts, [](const Part& part) {
+        return part.worker && part.worker->connected() && !part.worker->settled();
+      });
+    };
+    std::vector<Instance*> unsettled;
+    std::ranges::copy_if(candidates, std::back_inserter(unsettled), restoring);
+    if (!unsettled.empty()) candidates = std::move(unsettled);
+  }
+  return candidates[static_cast<std::size_t>(below(static_cast<std::int64_t>(candidates.size())))];
+}
+
+// One instance after the other, each while the others are still at the consequences.
+void TestDriver::crash_in_turn() {
+  if (crashes_in_turn_ == 0 || !chance(0.02)) return;
+  Instance* const victim = choose_victim();
+  if (victim == nullptr) return;
+  --crashes_in_turn_;
+  happened("crash in turn", victim->name);
+  crash(victim->name, below(4) == 0 ? StateFate::kLost : StateFate::kKept);
+}
+
 void TestDriver::disturb() {
   for (auto& instance : instances_) {
     if (!instance->alive() && chance(0.02)) start_instance(*instance);
   }
+  crash_in_turn();
   if (!chance(disturbance_rate_)) return;
-  const auto live = live_instances();
-  Instance* const victim =
-      live.empty() ? nullptr
-                   : live[static_cast<std::size_t>(below(static_cast<std::int64_t>(live.size())))];
-  switch (below(7)) {
+  Instance* const victim = choose_victim();
+  switch (below(8)) {
     case 0:
       if (victim == nullptr) return;
       happened("crash", victim->name);
       crash(victim->name, static_cast<StateFate>(below(3)));
+      return;
+    case 7:
+      crashes_in_turn_ = 2 + below(4);
       return;
     case 1:
       if (instances_.size() >= kInstancesMax) return;

@@ -46,7 +46,8 @@ enum class StateFate { kKept, kLost, kOlderCopy };
 
 // Runs the engine over a simulated cluster, one step of one part at a time: workers, restorers and
 // projectors of several instances, each instance with a database of its own on disk. Which part is
-// stepped, and what happens between the steps (crashes, frozen processes, new instances, clock
+// stepped, and what happens between the steps (crashes, one after the other too, and of whoever is
+// taking over; processes that stand still between two steps or within a call; new instances, clock
 // jumps, compaction, the faults of memory_log.h), follows from the seed alone; the same seed gives
 // the same run.
 //
@@ -89,6 +90,8 @@ class TestDriver {
   // The last steps, for a test that fails.
   std::string trace() const;
   std::int64_t steps() const { return step_; }
+  // How long it took, by the simulated clock.
+  std::int64_t simulated_ms() const { return clock_.now().ms - ManualClock().now().ms; }
   // How often each kind of disturbance happened, for tests that ask whether anything did.
   std::map<std::string, int> disturbances() const;
 
@@ -97,6 +100,9 @@ class TestDriver {
   struct Part;
 
   void step_chosen();
+  void stand_still();
+  Instance* choose_victim();
+  void crash_in_turn();
   void step_part(Instance& instance, Part& part);
   void end_process(Instance& instance, const std::string& doing, const events::Error& error);
   void disturb();
@@ -129,6 +135,9 @@ class TestDriver {
   double disturbance_rate_ = 0;
   std::size_t records_per_poll_max_ = 0;
   std::int64_t step_ = 0;
+  Instance* stepping_ = nullptr;  // whose call is on the stack
+  bool standing_still_ = false;
+  std::int64_t crashes_in_turn_ = 0;  // still to come
   bool calm_ = false;
   std::optional<events::Error> error_;
   std::deque<std::string> trace_;

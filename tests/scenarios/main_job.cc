@@ -467,6 +467,7 @@ Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory) 
     if (disturbed) problem += differences(outcomes[0], outcomes[1]);
     result.steps += driver.steps();
     result.disturbances = driver.disturbances();
+    result.simulated_ms = driver.simulated_ms();
     if (problem.empty()) continue;
     result.problem = "seed " + std::to_string(seed) + (disturbed ? "" : ", undisturbed") + ":\n" +
                      problem + "the last steps:\n" + driver.trace();

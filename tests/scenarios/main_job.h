@@ -54,6 +54,7 @@ std::string check_products(runtime::TestDriver& driver);
 struct Simulation {
   std::string problem;
   std::int64_t steps = 0;
+  std::int64_t simulated_ms = 0;  // of the disturbed run
   std::map<std::string, int> disturbances;
 };
 Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory);

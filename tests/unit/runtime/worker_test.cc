@@ -19,6 +19,7 @@
 #include "events/partitioner.h"
 #include "events/topics.h"
 #include "runtime/memory_log.h"
+#include "runtime/position.h"
 
 // The engine on the simulated cluster, with a processor so small that every effect is plain.
 namespace voketag::runtime {
@@ -408,6 +409,23 @@ TEST_F(WorkerTest, AnUnknownOutcomeIsReadBackFromTheLog) {
   }
 }
 
+// A commit takes effect, its answer is lost, somebody initialises the id for the sake of another
+// partition, and the repeated request is refused: to be fenced says nothing about the first one.
+TEST_F(WorkerTest, ACommitThatWasAnsweredWithAFenceIsReadBackFromTheLog) {
+  for (const bool took_effect : {true, false}) {
+    const std::string key = took_effect ? "kept" : "dropped";
+    Instance& one = instances_.empty() ? start("one") : *instances_[0];
+    run(10'000);  // so that no rebalance is near
+    log_.script_commit(one.id(), CommitOutcome::kFenced, took_effect);
+    send(key);
+    run();
+    send(key);
+    run();
+    expect_counted(key, 2);
+    EXPECT_EQ(one.state_of(key), "2");
+  }
+}
+
 // What was fetched together with the records that are done again must be done as well.
 TEST_F(WorkerTest, ATransactionThatFailsInTheMiddleOfABatchLosesNothingOfOtherPartitions) {
   using Outcome = std::pair<CommitOutcome, bool>;
@@ -671,6 +689,37 @@ TEST_F(WorkerTest, AZombieChangesNothing) {
   run(15'000);
   expect_counted("a", 4);
   EXPECT_EQ(zombie.worker().active_partitions().size(), 6U) << "it has joined anew";
+}
+
+// It stands still between a release of unknown outcome and the next attempt, until others own the
+// partitions; its producer is then a new one, and the group alone can tell that it comes too late.
+TEST_F(WorkerTest, AReleaseThatComesTooLateDoesNotEraseTheSuccessorsClaim) {
+  Instance& late = start("late");
+  run();
+  Instance& heir = start("heir");
+  log_.script_commit(late.id(), CommitOutcome::kUnknown);
+  log_.set_faults({.paused = 1});
+  int calls = 0;
+  log_.on_pause([&] {
+    constexpr int kOpensAnotherProducer = 3;  // after two within the commit
+    if (++calls == kOpensAnotherProducer) run_only(heir, 10'000);
+  });
+  for (int i = 0; i < 100 && calls == 0; ++i) {
+    ASSERT_TRUE(heir.step());
+    calls = 0;
+    ASSERT_TRUE(late.step());
+    clock_.advance(10);
+  }
+  log_.set_faults({});
+  ASSERT_GT(calls, 0);
+  ASSERT_EQ(heir.worker().active_partitions().size(), 12U);
+  std::map<std::int32_t, std::string> claims;
+  for (const auto& record : log_.records("counter-changelog")) {
+    if (record.key == kClaimKey) claims[record.partition] = record.value.value_or("(erased)");
+  }
+  for (const auto& [partition, claim] : claims) {
+    EXPECT_THAT(claim, HasSubstr(heir.id())) << "partition " << partition;
+  }
 }
 
 // It is told that it lost its partitions, finds that its producer was ended with the transaction,
