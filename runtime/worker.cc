@@ -218,6 +218,9 @@ void Worker::on_revoked(std::span<const std::int32_t> partitions) {
       const std::size_t rolled_back_before = rolled_back_;
       callback_status_ = commit(active);
       if (!callback_status_ || !producer_ || rolled_back_ == rolled_back_before) break;
+      // Those whose outcome is unknown are not at work any more: nothing proves a second attempt.
+      std::erase_if(active, [&](std::int32_t partition) { return !tasks_.contains(partition); });
+      if (active.empty()) break;
     }
   }
   for (const auto partition : partitions) {
@@ -451,10 +454,15 @@ bool Worker::commit_is_due() const {
   return drained_ && (!busy_ || age_ms >= options_.commit_interval_ms / 2);
 }
 
-std::vector<TopicPartitionOffset> Worker::open_positions() const {
+// Of released partitions too, although they may not have moved: the group must check that they are
+// still this member's to give up, or a late release would erase the successor's claim.
+std::vector<TopicPartitionOffset> Worker::open_positions(
+    std::span<const std::int32_t> released) const {
   std::vector<TopicPartitionOffset> positions;
   for (const auto& [partition, task] : tasks_) {
-    if (task->touched()) add_positions(*task, positions);
+    if (task->touched() || std::ranges::find(released, partition) != released.end()) {
+      add_positions(*task, positions);
+    }
   }
   return positions;
 }
@@ -484,7 +492,7 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   if (const auto sent = send_changelogs(released); !sent) return abort(sent.error().message);
-  const CommitResult result = producer_->commit(open_positions(), prover());
+  const CommitResult result = producer_->commit(open_positions(released), prover());
   in_transaction_ = false;
   return settle(result);
 }
@@ -598,9 +606,11 @@ events::Status Worker::fenced(const std::string& detail) {
   }
   // Whether these partitions are still its own, the group says: it stays a member, and each commit
   // is checked.
+  // What became of the transaction, the log says: it may have been committed, the answer lost, and
+  // only the repeated request refused.
   producer_.reset();
   reopen_at_ = {now.ms + kFencedPauseMs};
-  return roll_back();
+  return restore_touched();
 }
 
 }  // namespace voketag::runtime

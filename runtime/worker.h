@@ -101,7 +101,7 @@ class Worker final : private RebalanceListener {
   events::Status commit(std::span<const std::int32_t> released = {});
   events::Status send_changelog(const Task& task);
   events::Status send_changelogs(std::span<const std::int32_t> released);
-  std::vector<TopicPartitionOffset> open_positions() const;
+  std::vector<TopicPartitionOffset> open_positions(std::span<const std::int32_t> released) const;
   events::Status settle(const CommitResult& result);
   events::Status replace_producer();
   events::Status keep_work();
