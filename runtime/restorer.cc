@@ -399,14 +399,23 @@ events::Status Restorer::agree_all() {
 
 events::Status Restorer::agree_on(std::span<const std::int32_t> partitions,
                                   const events::Result<GroupOffsets>& group) {
+  // Asked after the group has answered: of whoever owned the partition before, no transaction was
+  // left then. Between the first look at the changelog and that answer one may have been written
+  // and committed, with a claim in it that has not been read.
+  const auto again = log_.watermarks(changelogs(partitions), Isolation::kReadUncommitted);
   const std::string delay = !group            ? group.error().message
                             : group->unstable ? "a transaction on its input offsets is not settled"
+                            : !again          ? again.error().message
                                               : "";
   const std::size_t topic_count = processor_.inputs().size();
   for (std::size_t i = 0; i < partitions.size(); ++i) {
     Job& job = jobs_.at(partitions[i]);
     if (!delay.empty()) {
       try_again(partitions[i], job, delay);
+      continue;
+    }
+    if ((*again)[i].high > job.reached_offset) {
+      job.phase = Phase::kAim;
       continue;
     }
     const auto offsets = std::span(group->offsets).subspan(i * topic_count, topic_count);

@@ -214,7 +214,7 @@ void Worker::on_revoked(std::span<const std::int32_t> partitions) {
   for (const auto partition : partitions) {
     if (tasks_.contains(partition)) active.push_back(partition);
   }
-  if (!active.empty() || in_transaction_) release(active);
+  if (!active.empty() || in_transaction_) release(std::move(active));
   for (const auto partition : partitions) {
     drop_task(partition);
     owned_.erase(partition);
@@ -223,13 +223,16 @@ void Worker::on_revoked(std::span<const std::int32_t> partitions) {
 
 // Commits what is open and takes back the claims. One that stays behind costs this worker its
 // producer when the successor fences it; so a producer that was lost is replaced for this.
-void Worker::release(std::span<const std::int32_t> partitions) {
+void Worker::release(std::vector<std::int32_t> partitions) {
   for (int attempt = 1; attempt <= kReleaseAttempts && connected(); ++attempt) {
     if (!producer_) callback_status_ = replace_producer();
     if (!callback_status_ || !producer_) return;
     const std::size_t rolled_back_before = rolled_back_;
     callback_status_ = commit(partitions);
     if (!callback_status_ || (producer_ && rolled_back_ == rolled_back_before)) return;
+    // Those whose outcome is unknown are not at work any more: nothing proves a second attempt.
+    std::erase_if(partitions, [&](std::int32_t partition) { return !tasks_.contains(partition); });
+    if (partitions.empty()) return;
   }
 }
 
@@ -458,10 +461,15 @@ bool Worker::commit_is_due() const {
   return drained_ && (!busy_ || age_ms >= options_.commit_interval_ms / 2);
 }
 
-std::vector<TopicPartitionOffset> Worker::open_positions() const {
+// Of released partitions too, although they may not have moved: the group must check that they are
+// still this member's to give up, or a late release would erase the successor's claim.
+std::vector<TopicPartitionOffset> Worker::open_positions(
+    std::span<const std::int32_t> released) const {
   std::vector<TopicPartitionOffset> positions;
   for (const auto& [partition, task] : tasks_) {
-    if (task->touched()) add_positions(*task, positions);
+    if (task->touched() || std::ranges::find(released, partition) != released.end()) {
+      add_positions(*task, positions);
+    }
   }
   return positions;
 }
@@ -491,13 +499,7 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   if (const auto sent = send_changelogs(released); !sent) return changelog_failed(sent.error());
-  // Also of what is released untouched, so that the group checks whose the claim is.
-  auto positions = open_positions();
-  for (const auto partition : released) {
-    const Task* const task = find_task(partition);
-    if (task != nullptr && !task->touched()) add_positions(*task, positions);
-  }
-  const CommitResult result = producer_->commit(positions, prover());
+  const CommitResult result = producer_->commit(open_positions(released), prover());
   in_transaction_ = false;
   return settle(result);
 }
@@ -643,9 +645,11 @@ events::Status Worker::fenced(const std::string& detail) {
   }
   // Whether these partitions are still its own, the group says: it stays a member, and each commit
   // is checked.
+  // What became of the transaction, the log says: it may have been committed, the answer lost, and
+  // only the repeated request refused.
   producer_.reset();
   reopen_at_ = {now.ms + kFencedPauseMs};
-  return roll_back();
+  return restore_touched();
 }
 
 }  // namespace voketag::runtime

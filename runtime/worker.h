@@ -85,7 +85,7 @@ class Worker final : private RebalanceListener {
   events::Status fetch_from_committed(const Task& task);
   void request_restore(std::int32_t partition,
                        Restorer::Claimed claimed = Restorer::Claimed::kByAnyone);
-  void release(std::span<const std::int32_t> partitions);
+  void release(std::vector<std::int32_t> partitions);
   void drop_task(std::int32_t partition);
 
   events::Status process_records(int timeout_ms);
@@ -102,7 +102,7 @@ class Worker final : private RebalanceListener {
   events::Status commit(std::span<const std::int32_t> released = {});
   events::Status send_changelog(const Task& task);
   events::Status send_changelogs(std::span<const std::int32_t> released);
-  std::vector<TopicPartitionOffset> open_positions() const;
+  std::vector<TopicPartitionOffset> open_positions(std::span<const std::int32_t> released) const;
   events::Status settle(const CommitResult& result);
   events::Status replace_producer();
   events::Status keep_work();
