@@ -34,6 +34,8 @@ rocksdb::Options make_options(const DatabaseOptions& options) {
   result.max_log_file_size = 4U << 20;
   result.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   result.compression = rocksdb::kNoCompression;
+  // The log is not synced, so room that is set aside for it beforehand only costs.
+  result.allow_fallocate = false;
   result.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
   // A store is found again by its prefix; deleting a partition's range must not slow its
   // neighbours.
