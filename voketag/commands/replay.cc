@@ -64,22 +64,37 @@ struct Options {
 
 using ProjectionPointer = std::shared_ptr<processors::Projection>;
 
+std::string list_of(const std::vector<std::string>& names) {
+  std::string list;
+  for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
+// A projection's view is known by its first table.
+std::string view_name(const processors::Projection& projection) {
+  return std::string(projection.views().front()->name);
+}
+
+std::vector<std::string> view_names() {
+  std::vector<std::string> names;
+  for (const auto& projection : all_projections()) names.push_back(view_name(*projection));
+  return names;
+}
+
 // By the projection's name, or that of any of its tables.
 Result<ProjectionPointer> find_view(const std::string& name) {
-  std::vector<std::string> names;
+  const std::vector<std::string> names = view_names();
   for (const auto& projection : all_projections()) {
     if (projection->name() == name) return projection;
-    names.emplace_back(projection->name());
     for (const auto* view : projection->views()) {
       if (view->name == name) return projection;
     }
   }
-  std::string list;
-  for (const std::string& known : names) list += (list.empty() ? "" : ", ") + known;
   const auto meant = nearest_name(name, names);
-  return fail(Errc::kInvalid, "there is no view '" + name + "'" +
-                                  (meant ? "; did you mean " + *meant + "?" : "") +
-                                  " The views are: " + list);
+  return fail(Errc::kInvalid,
+              "there is no view '" + name + "'" +
+                  (meant ? "; did you mean " + *meant + "?" : std::string(".")) +
+                  " The views are: " + list_of(names));
 }
 
 postgres::ConnectionOptions connection_options(const std::string& url) {
@@ -97,7 +112,7 @@ class ReplayCommand {
         configuration_(configuration),
         options_(options),
         projection_(std::move(projection)),
-        view_(projection_->name()) {}
+        view_(view_name(*projection_)) {}
 
   ExitCode run() {
     if (const auto opened = open(); !opened) return session_.report(opened.error());
@@ -122,7 +137,8 @@ class ReplayCommand {
                                        ", this program needs " + std::to_string(newest) +
                                        ": voketag migrate");
     }
-    auto opened = ViewGenerations::open(connection_, view_, projection_->views());
+    auto opened = ViewGenerations::open(connection_, std::string(projection_->name()),
+                                        projection_->views());
     if (!opened) return tl::unexpected(opened.error());
     generations_ = std::make_unique<ViewGenerations>(*std::move(opened));
     return {};
@@ -351,10 +367,8 @@ ExitCode replay(Session& session, Options& options) {
     return session.report(Errc::kInvalid, "--lock-timeout-ms must be between 1 and 8000");
   }
   if (options.view.empty() && !options.status) {
-    const auto known = find_view("");
-    return session.report(Errc::kInvalid, "which view? --view NAME." +
-                                              known.error().message.substr(
-                                                  known.error().message.find(" The views")));
+    return session.report(Errc::kInvalid,
+                          "which view? --view NAME. The views are: " + list_of(view_names()));
   }
   std::vector<ProjectionPointer> views = all_projections();
   if (!options.view.empty()) {

@@ -72,14 +72,14 @@ BEGIN
         ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS begun = ROW_COUNT;
   END IF;
-  IF moved + begun <> cardinality(topics) THEN
-    RAISE EXCEPTION 'another projector has moved the positions of %', of_projection
-      USING ERRCODE = 'VT001';
-  END IF;
   IF of_generation <> voketag.live_generation(of_projection) AND NOT EXISTS (
        SELECT FROM voketag.projection_generations
         WHERE projection = of_projection AND generation = of_generation AND state = 'building') THEN
     RAISE EXCEPTION 'generation % of % is no longer written', of_generation, of_projection
+      USING ERRCODE = 'VT001';
+  END IF;
+  IF moved + begun <> cardinality(topics) THEN
+    RAISE EXCEPTION 'another projector has moved the positions of %', of_projection
       USING ERRCODE = 'VT001';
   END IF;
 END
