@@ -260,7 +260,7 @@ Outcome<std::string> why_not_replaceable(Connection& connection, std::span<const
     if (!missing) return tl::unexpected(missing.error());
     if (rows->text(0, 0) != "t" || *missing > 0) {
       return std::string(rows->text(0, 0) != "t" ? "columns" : "indexes") + " of " + live +
-             " were changed after the replay began";
+             " were changed after the replay began: drop what it built (--abort) and begin anew";
     }
   }
   return std::string();

@@ -105,9 +105,10 @@ Result<ViewGenerations> ViewGenerations::open(const ConnectionOptions& options,
                                               std::string projection,
                                               std::span<const View* const> views) {
   ConnectionOptions named = options;
-  named.application_name = "voketag.replay-" + projection;
+  named.application_name = "voketag.replay-control-" + projection;
   auto control = Connection::open(named);
   if (!control) return tl::unexpected(to_error(control.error()));
+  named.application_name = "voketag.replay-" + projection;
   return ViewGenerations(std::move(named), std::move(projection), views, std::move(*control));
 }
 
@@ -161,9 +162,7 @@ Status ViewGenerations::end_leftovers() {
   const auto ended = control_.query(
       "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
       " WHERE application_name = $1 AND usename = current_user AND datname = current_database()"
-      "   AND pid <> pg_backend_pid() AND NOT EXISTS (SELECT FROM pg_locks"
-      "       WHERE pg_locks.pid = pg_stat_activity.pid AND locktype = 'advisory')"
-      "   AND (state <> 'idle' OR backend_start < now() - interval '1 minute')",
+      "   AND pid <> pg_backend_pid()",
       parameters);
   return status_of(ended);
 }
@@ -308,6 +307,17 @@ Status ViewGenerations::wish(std::int32_t generation, std::string_view wish) {
   return status_of(control_.query(
       "UPDATE voketag.projection_generations SET wish = nullif($3, ''), changed_at = now()"
       " WHERE projection = $1 AND generation = $2::integer AND state = 'building'",
+      parameters));
+}
+
+// A wish that is older than this process is not meant for it.
+Status ViewGenerations::forget_old_wish(std::int32_t generation) {
+  const std::string number = std::to_string(generation);
+  const std::array<Parameter, 2> parameters{projection_, number};
+  return status_of(control_.query(
+      "UPDATE voketag.projection_generations SET wish = NULL"
+      " WHERE projection = $1 AND generation = $2::integer AND changed_at <"
+      "       (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())",
       parameters));
 }
 
@@ -541,7 +551,9 @@ Outcome<void> ViewGenerations::find_differences(const View& view, std::int32_t g
   comparison.different = rows->int64(0, 2);
   rows = work_->execute("SELECT concat_ws(' ', " + keys + ")" + joined + " WHERE built." +
                         first_key + " IS NULL OR live." + first_key + " IS NULL OR (" + differs +
-                        ") LIMIT " + std::to_string(kExamplesMax));
+                        // What a partial generation cannot have is the least interesting.
+                        ") ORDER BY built." + first_key + " IS NULL LIMIT " +
+                        std::to_string(kExamplesMax));
   if (!rows) return tl::unexpected(rows.error());
   for (int row = 0; row < rows->count(); ++row) {
     comparison.examples.emplace_back(rows->text(row, 0));

@@ -62,7 +62,7 @@ struct ListedReject {
 // swap. One process at a time builds one: it holds try_lock(). Four connections at most. Not
 // thread-safe, but for what run_long says.
 //
-// The swap, in one transaction: the live tables are locked against writers (readers go on), then
+// The swap, in one transaction (docs/decisions/0012-replay-of-views.md tells why so): the live tables are locked against writers (readers go on), then
 // the rows of the live positions; now nothing moves, and the caller brings the new generation to
 // the same offsets. Then the tables are locked against readers, for which the swap waits no longer
 // than its lock timeout; renamed; and the new generation becomes the live one. A projector that
@@ -108,9 +108,10 @@ class ViewGenerations final : public runtime::ReplayRejectList {
   // The row, the positions and the tables of a new generation.
   events::Result<Generation> begin(const Plan& plan);
   events::Status set_phase(std::int32_t generation, std::string_view phase);
-  // What the process that builds it is asked to do: "pause", "abort", or "" for nothing.
+  // Asks the process that builds it to "pause" or to "abort".
   events::Status wish(std::int32_t generation, std::string_view wish);
   events::Result<std::string> wish_of(std::int32_t generation);
+  events::Status forget_old_wish(std::int32_t generation);
 
   // ---- their tables
 

@@ -168,13 +168,25 @@ class ReplayCommand {
     while (std::chrono::steady_clock::now() < deadline) {
       const auto locked = generations_->try_lock();
       if (!locked) return session_.report(locked.error());
-      if (*locked) return say(wished, (*unfinished)->number);
+      if (*locked) return heard(wished, (*unfinished)->number);
       std::this_thread::sleep_for(kWishPoll);
     }
     return session_.report(Errc::kTimeout,
                            "the process that replays " + view_ + " has not answered within " +
                                std::to_string(kWishTimeoutMs / 1'000) + " s. It may be killed: "
                                "what it has done is kept");
+  }
+
+  // The lock is ours: what did the other one do?
+  ExitCode heard(const std::string& wished, std::int32_t generation) {
+    const auto left = generations_->unfinished();
+    if (!left) return session_.report(left.error());
+    if (!*left || (*left)->number != generation) {
+      return session_.report(Errc::kConflict,
+                             "the replay ended before it was asked to pause: voketag replay --view " +
+                                 view_ + " --status");
+    }
+    return say(wished, generation);
   }
 
   ExitCode say(const std::string& wished, std::int32_t generation) {

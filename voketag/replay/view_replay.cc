@@ -18,10 +18,10 @@ using events::Status;
 constexpr std::int64_t kAskIntervalMs = 500;
 constexpr int kMeetAttempts = 5;
 // The live projector stands still meanwhile.
-constexpr std::int64_t kMeetMs = 3'000;
+constexpr std::int64_t kMeetMs = 5'000;
 constexpr auto kMeetPause = std::chrono::milliseconds(300);
-// Less than this to go, and what comes next is done before the live view has gone much further.
-constexpr std::int64_t kNearOffsets = 20'000;
+// A round that took no longer leaves less than that to do for the next.
+constexpr std::int64_t kShortRoundMs = 300;
 constexpr int kLoadRounds = 10;
 
 std::int64_t sum(std::span<const std::int64_t> offsets) {
@@ -66,7 +66,7 @@ Result<ReplayResult> ViewReplay::resume(const postgres::Generation& generation) 
   result_.is_partial = generation.is_partial;
   phase_ = generation.phase;
   generations_.list_rejects_of(generation.number);
-  if (auto heard = generations_.wish(generation.number, ""); !heard) {
+  if (auto heard = generations_.forget_old_wish(generation.number); !heard) {
     return tl::unexpected(heard.error());
   }
   if (auto placed = place(); !placed) return tl::unexpected(placed.error());
@@ -175,11 +175,11 @@ Result<bool> ViewReplay::load() {
     const auto live = generations_.live_positions(partitions_);
     if (!live) return tl::unexpected(live.error());
     targets_ = *live;
-    const std::int64_t way = sum(*live) - sum(replayer_->positions());
-    if (round > 0 && way < kNearOffsets) break;
+    const std::int64_t round_began_ms = clock_.now().ms;
     const auto arrived = replayer_->run_to(*live, [this] { return go_on(); });
     if (!arrived) return arrived;
     if (!*arrived) return false;
+    if (clock_.now().ms - round_began_ms < kShortRoundMs) break;
   }
   result_.load_ms += clock_.now().ms - began_ms;
   return go_on();
@@ -217,17 +217,16 @@ Result<bool> ViewReplay::meet() {
     if (attempt > 0) std::this_thread::sleep_for(kMeetPause);
     const auto near = load();
     if (!near || !*near) return near;
+    frozen_at_ms_ = clock_.now().ms;
     const auto frozen = generations_.freeze(partitions_);
     if (!frozen) {
       trouble = frozen.error();
       if (trouble.code != Errc::kUnavailable) return tl::unexpected(trouble);
       continue;
     }
-    const std::int64_t began_ms = clock_.now().ms;
     targets_ = *frozen;
-    const auto arrived = replayer_->run_to(*frozen, [&] {
-      return !stop_ && clock_.now().ms - began_ms < kMeetMs;
-    });
+    const auto arrived = replayer_->run_to(
+        *frozen, [&] { return !stop_ && clock_.now().ms - frozen_at_ms_ < kMeetMs; });
     if (arrived && *arrived) return true;
     generations_.thaw();
     if (!arrived) return arrived;
@@ -265,10 +264,9 @@ Result<ReplayResult> ViewReplay::swap() {
   if (!*met) return interrupted();
   result_.progress.stage = "swapping";
   watch_(result_.progress);
-  const std::int64_t began_ms = clock_.now().ms;
   const auto swapped = generations_.swap(result_.generation, options_.lock_timeout_ms,
                                          options_.keep_retired);
-  result_.frozen_ms = clock_.now().ms - began_ms;
+  result_.frozen_ms = clock_.now().ms - frozen_at_ms_;
   if (!swapped && swapped.error().code == Errc::kConflict) {
     result_.end = ReplayEnd::kRefused;
     result_.why = swapped.error().message + ". The new generation waits: try again with --resume";

@@ -111,6 +111,7 @@ class ViewReplay {
   std::int64_t asked_at_ms_ = 0;
   std::int64_t began_at_ms_ = 0;  // of the rate
   std::int64_t began_done_ = 0;
+  std::int64_t frozen_at_ms_ = 0;
   ReplayResult result_;
 };
 
