@@ -64,14 +64,19 @@ events::Result<bool> Replayer::run_to(std::span<const std::int64_t> targets,
                                       const std::function<bool()>& go_on) {
   if (const auto aimed = aim(targets); !aimed) return tl::unexpected(aimed.error());
   committed_at_ = heard_at_ = clock_.now();
+  std::int64_t asked_after = counts_.commits;
   while (true) {
     const bool arrived = has_arrived();
     const bool is_due = clock_.now().ms - committed_at_.ms >= options_.commit_interval_ms;
-    if (arrived || is_due || is_full()) {
+    if (arrived || is_due) {
       if (const auto committed = commit(); !committed) return tl::unexpected(committed.error());
       if (arrived) return true;
-      if (!go_on()) return false;
     }
+    if ((is_due || counts_.commits != asked_after) && !go_on()) {
+      if (const auto committed = commit(); !committed) return tl::unexpected(committed.error());
+      return false;
+    }
+    asked_after = counts_.commits;
     if (const auto read = read_some(); !read) return tl::unexpected(read.error());
   }
 }

@@ -69,8 +69,8 @@ class Replayer final : private ViewSink::RejectHandler {
   events::Status place(std::span<const TopicPartition> partitions);
 
   // Works until every partition stands exactly at its target, one offset per partition in the order
-  // of place(). True: they all do, and it is committed. False: `go_on`, which is asked after every
-  // commit and at least every commit interval, said no; what was done until then is committed.
+  // of place(). True: they all do, and it is committed. False: `go_on`, which is asked after
+  // commits, every commit interval at least, said no; what was done until then is committed.
   // kNotFound: records are no longer in the log. kInternal: a target lies before the position.
   events::Result<bool> run_to(std::span<const std::int64_t> targets,
                               const std::function<bool()>& go_on);

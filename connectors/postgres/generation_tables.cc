@@ -208,11 +208,11 @@ Outcome<std::vector<std::string>> delete_later_duplicates(Connection& connection
     const std::string name(column.name);
     same_key += " AND doubled." + name + " = kept." + name;
   }
-  const auto rows = connection.execute(
-      "DELETE FROM " + table + " AS doubled USING (SELECT " + key_of(view, {}) +
-      ", min(ctid) AS first FROM " + table + " GROUP BY " + key_of(view, {}) +
-      " HAVING count(*) > 1) AS kept WHERE doubled.ctid <> kept.first" + same_key +
-      " RETURNING concat_ws(' ', " + key_of(view, "doubled") + ")");
+  const auto rows =
+      connection.execute("DELETE FROM " + table + " AS doubled USING (SELECT " + key_of(view, {}) +
+                         ", min(ctid) AS first FROM " + table + " GROUP BY " + key_of(view, {}) +
+                         " HAVING count(*) > 1) AS kept WHERE doubled.ctid <> kept.first" +
+                         same_key + " RETURNING concat_ws(' ', " + key_of(view, "doubled") + ")");
   if (!rows) return tl::unexpected(rows.error());
   std::vector<std::string> keys;
   for (int row = 0; row < rows->count(); ++row) keys.emplace_back(rows->text(row, 0));
@@ -248,10 +248,12 @@ Outcome<std::string> why_not_replaceable(Connection& connection, std::span<const
     const std::string built = table_of(*view, generation_suffix(generation));
     const std::array<Parameter, 2> tables{live, built};
     const auto rows = connection.query(
-        "SELECT (SELECT string_agg(concat_ws(' ', attname, atttypid, attnotnull), ',' ORDER BY attnum)"
+        "SELECT (SELECT string_agg(concat_ws(' ', attname, atttypid, attnotnull), ',' ORDER BY "
+        "attnum)"
         "          FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0"
         "           AND NOT attisdropped)"
-        "     = (SELECT string_agg(concat_ws(' ', attname, atttypid, attnotnull), ',' ORDER BY attnum)"
+        "     = (SELECT string_agg(concat_ws(' ', attname, atttypid, attnotnull), ',' ORDER BY "
+        "attnum)"
         "          FROM pg_attribute WHERE attrelid = $2::regclass AND attnum > 0"
         "           AND NOT attisdropped)",
         tables);

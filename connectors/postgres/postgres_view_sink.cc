@@ -122,7 +122,8 @@ Outcome<void> PostgresViewSink::prepare_statements() {
     if (!relaxed) return tl::unexpected(relaxed.error());
   }
   for (const processors::View* view : views_) {
-    auto prepared = connection_->prepare(insert_name(*view), insert_sql(*view, options_.table_suffix));
+    auto prepared =
+        connection_->prepare(insert_name(*view), insert_sql(*view, options_.table_suffix));
     if (!prepared) return prepared;
   }
   return connection_->prepare(std::string(kAdvance),
@@ -256,7 +257,8 @@ void PostgresViewSink::stream() {
 
 Outcome<void> PostgresViewSink::begin_stream(const ViewRows& rows) {
   set_deadline();
-  auto begun = connection_->begin_copy(std::string(kBegin) + "; " + copy_sql(*rows.view, options_.table_suffix));
+  auto begun = connection_->begin_copy(std::string(kBegin) + "; " +
+                                       copy_sql(*rows.view, options_.table_suffix));
   if (!begun) return begun;
   ++counts_.copies;
   open_.begun = true;

@@ -28,6 +28,8 @@ constexpr int kLongStatementMs = 7 * 86'400 * 1'000;
 constexpr int kFreezeStatementMs = 10'000;
 constexpr auto kLongTick = std::chrono::milliseconds(500);
 constexpr auto kSnapshotPoll = std::chrono::milliseconds(10);
+// For one that came while the tables were locked; readers wait meanwhile.
+constexpr int kLastLookMs = 50;
 constexpr int kExamplesMax = 10;
 
 Status status_of(const Outcome<void>& outcome) {
@@ -136,8 +138,8 @@ Result<Connection*> ViewGenerations::work() {
 
 Result<bool> ViewGenerations::try_lock() {
   const std::array<Parameter, 2> parameters{kLockClass, projection_};
-  const auto rows = control_.query("SELECT pg_try_advisory_lock($1::integer, hashtext($2))",
-                                   parameters);
+  const auto rows =
+      control_.query("SELECT pg_try_advisory_lock($1::integer, hashtext($2))", parameters);
   if (!rows) return tl::unexpected(to_error(rows.error()));
   return rows->text(0, 0) == "t";
 }
@@ -295,10 +297,10 @@ Result<Generation> ViewGenerations::begin(const Plan& plan) {
 Status ViewGenerations::set_phase(std::int32_t generation, std::string_view phase) {
   const std::string number = std::to_string(generation);
   const std::array<Parameter, 3> parameters{projection_, number, phase};
-  return status_of(control_.query(
-      "UPDATE voketag.projection_generations SET phase = $3, changed_at = now()"
-      " WHERE projection = $1 AND generation = $2::integer AND state = 'building'",
-      parameters));
+  return status_of(
+      control_.query("UPDATE voketag.projection_generations SET phase = $3, changed_at = now()"
+                     " WHERE projection = $1 AND generation = $2::integer AND state = 'building'",
+                     parameters));
 }
 
 Status ViewGenerations::wish(std::int32_t generation, std::string_view wish) {
@@ -398,8 +400,7 @@ Outcome<void> ViewGenerations::list_duplicates(Connection& connection, std::int3
 Status ViewGenerations::analyze(std::int32_t generation) {
   auto connection = work();
   if (!connection) return tl::unexpected(connection.error());
-  return status_of(
-      (*connection)->execute("ANALYZE " + table_list(generation_suffix(generation))));
+  return status_of((*connection)->execute("ANALYZE " + table_list(generation_suffix(generation))));
 }
 
 Result<std::string> ViewGenerations::why_not_replaceable() {
@@ -411,8 +412,8 @@ Result<std::string> ViewGenerations::why_not_replaceable() {
 Result<std::int64_t> ViewGenerations::live_bytes() {
   std::string sum;
   for (const View* view : views_) {
-    sum += (sum.empty() ? "" : " + ") + ("pg_total_relation_size('voketag." +
-                                         std::string(view->name) + "')");
+    sum += (sum.empty() ? "" : " + ") +
+           ("pg_total_relation_size('voketag." + std::string(view->name) + "')");
   }
   const auto rows = control_.execute("SELECT " + sum);
   if (!rows) return tl::unexpected(to_error(rows.error()));
@@ -450,9 +451,9 @@ Result<std::vector<std::int64_t>> ViewGenerations::freeze(
   const std::array<Parameter, 3> parameters{projection_, topics, numbers};
   const auto frozen = [&]() -> Outcome<std::vector<std::int64_t>> {
     // Tables first and positions after, as a projector's transaction does.
-    auto rows = freeze_->execute("BEGIN; SET LOCAL lock_timeout = " +
-                                 std::to_string(kWriterLockTimeoutMs) + "; LOCK TABLE " +
-                                 table_list() + " IN SHARE ROW EXCLUSIVE MODE");
+    auto rows =
+        freeze_->execute("BEGIN; SET LOCAL lock_timeout = " + std::to_string(kWriterLockTimeoutMs) +
+                         "; LOCK TABLE " + table_list() + " IN SHARE ROW EXCLUSIVE MODE");
     if (!rows) return tl::unexpected(rows.error());
     // A partition that has no position yet could get one.
     rows = freeze_->query(
@@ -493,8 +494,8 @@ void ViewGenerations::thaw() {
 Status ViewGenerations::take_snapshot() {
   auto connection = work();
   if (!connection) return tl::unexpected(connection.error());
-  return status_of((*connection)->execute(
-      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"));
+  return status_of(
+      (*connection)->execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"));
 }
 
 Result<std::vector<TableComparison>> ViewGenerations::compare(std::int32_t generation) {
@@ -569,7 +570,7 @@ Result<ViewGenerations::Swapped> ViewGenerations::swap(std::int32_t generation, 
   auto done = check_equal_offsets(retired, generation);
   if (done) done = await_old_snapshots(lock_timeout_ms);
   if (done) done = lock_readers_out(generation, lock_timeout_ms);
-  if (done) done = await_old_snapshots(0);
+  if (done) done = await_old_snapshots(kLastLookMs);
   if (done) done = replace(retired, generation, keep_retired);
   if (done) done = freeze_->commit();
   if (done) {
@@ -624,9 +625,9 @@ Outcome<void> ViewGenerations::await_old_snapshots(int timeout_ms) {
         "  FROM pg_stat_activity"
         " WHERE datname = current_database() AND backend_type = 'client backend'"
         "   AND backend_xmin IS NOT NULL AND pid <> pg_backend_pid()"
-        "   AND application_name <> '" +
-        options_.application_name +
-        "'"
+        // Projectors write, and their statements see what is there.
+        "   AND application_name NOT LIKE 'voketag.projector-%'"
+        "   AND application_name NOT LIKE 'voketag.replay-%'"
         "   AND (state LIKE 'idle in transaction%'"
         "        OR xact_start < query_start - interval '20 milliseconds')");
     if (!rows) return tl::unexpected(rows.error());
@@ -644,10 +645,9 @@ Outcome<void> ViewGenerations::await_old_snapshots(int timeout_ms) {
 
 Outcome<void> ViewGenerations::lock_readers_out(std::int32_t generation, int lock_timeout_ms) {
   // Nobody reads the new ones but, perhaps, autovacuum.
-  auto locked =
-      freeze_->execute("LOCK TABLE " + table_list(generation_suffix(generation)) +
-                       " IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = " +
-                       std::to_string(lock_timeout_ms));
+  auto locked = freeze_->execute(
+      "LOCK TABLE " + table_list(generation_suffix(generation)) +
+      " IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = " + std::to_string(lock_timeout_ms));
   if (!locked) return tl::unexpected(locked.error());
   locked = freeze_->execute("LOCK TABLE " + table_list() + " IN ACCESS EXCLUSIVE MODE");
   if (locked) return {};
@@ -661,8 +661,8 @@ Outcome<void> ViewGenerations::lock_readers_out(std::int32_t generation, int loc
 std::string ViewGenerations::blockers() {
   std::string tables;
   for (const View* view : views_) {
-    tables += (tables.empty() ? "'voketag." : ", 'voketag.") + std::string(view->name) +
-              "'::regclass";
+    tables +=
+        (tables.empty() ? "'voketag." : ", 'voketag.") + std::string(view->name) + "'::regclass";
   }
   const auto rows = control_.execute(
       "SELECT coalesce(string_agg(DISTINCT 'process ' || pid || coalesce(' (' || coalesce(nullif("

@@ -62,12 +62,13 @@ struct ListedReject {
 // swap. One process at a time builds one: it holds try_lock(). Four connections at most. Not
 // thread-safe, but for what run_long says.
 //
-// The swap, in one transaction (docs/decisions/0012-replay-of-views.md tells why so): the live tables are locked against writers (readers go on), then
-// the rows of the live positions; now nothing moves, and the caller brings the new generation to
-// the same offsets. Then the tables are locked against readers, for which the swap waits no longer
-// than its lock timeout; renamed; and the new generation becomes the live one. A projector that
-// then commits rows of the old one is fenced by advance_positions (migration 0003), reads its
-// positions again, and finds those of the new one: the very same offsets.
+// The swap, in one transaction (docs/decisions/0012-replay-of-views.md tells why so): the live
+// tables are locked against writers (readers go on), then the rows of the live positions; now
+// nothing moves, and the caller brings the new generation to the same offsets. Then the tables are
+// locked against readers, for which the swap waits no longer than its lock timeout; renamed; and
+// the new generation becomes the live one. A projector that then commits rows of the old one is
+// fenced by advance_positions (migration 0003), reads its positions again, and finds those of the
+// new one: the very same offsets.
 class ViewGenerations final : public runtime::ReplayRejectList {
  public:
   // More rejects than these are no list for people, but a projection that does not fit its topics.

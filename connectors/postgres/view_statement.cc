@@ -170,8 +170,8 @@ Outcome<EnumTypes> read_enum_types(Connection& connection, std::span<const View*
 }
 
 std::string copy_sql(const View& view, std::string_view suffix) {
-  return "COPY voketag." + std::string(view.name) + std::string(suffix) + " (" + column_names(view.columns) +
-         ") FROM STDIN (FORMAT binary)";
+  return "COPY voketag." + std::string(view.name) + std::string(suffix) + " (" +
+         column_names(view.columns) + ") FROM STDIN (FORMAT binary)";
 }
 
 std::string insert_sql(const View& view, std::string_view suffix) {

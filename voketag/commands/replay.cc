@@ -91,10 +91,9 @@ Result<ProjectionPointer> find_view(const std::string& name) {
     }
   }
   const auto meant = nearest_name(name, names);
-  return fail(Errc::kInvalid,
-              "there is no view '" + name + "'" +
-                  (meant ? "; did you mean " + *meant + "?" : std::string(".")) +
-                  " The views are: " + list_of(names));
+  return fail(Errc::kInvalid, "there is no view '" + name + "'" +
+                                  (meant ? "; did you mean " + *meant + "?" : std::string(".")) +
+                                  " The views are: " + list_of(names));
 }
 
 postgres::ConnectionOptions connection_options(const std::string& url) {
@@ -137,8 +136,8 @@ class ReplayCommand {
                                        ", this program needs " + std::to_string(newest) +
                                        ": voketag migrate");
     }
-    auto opened = ViewGenerations::open(connection_, std::string(projection_->name()),
-                                        projection_->views());
+    auto opened =
+        ViewGenerations::open(connection_, std::string(projection_->name()), projection_->views());
     if (!opened) return tl::unexpected(opened.error());
     generations_ = std::make_unique<ViewGenerations>(*std::move(opened));
     return {};
@@ -171,10 +170,11 @@ class ReplayCommand {
       if (*locked) return heard(wished, (*unfinished)->number);
       std::this_thread::sleep_for(kWishPoll);
     }
-    return session_.report(Errc::kTimeout,
-                           "the process that replays " + view_ + " has not answered within " +
-                               std::to_string(kWishTimeoutMs / 1'000) + " s. It may be killed: "
-                               "what it has done is kept");
+    return session_.report(Errc::kTimeout, "the process that replays " + view_ +
+                                               " has not answered within " +
+                                               std::to_string(kWishTimeoutMs / 1'000) +
+                                               " s. It may be killed: "
+                                               "what it has done is kept");
   }
 
   // The lock is ours: what did the other one do?
@@ -182,9 +182,9 @@ class ReplayCommand {
     const auto left = generations_->unfinished();
     if (!left) return session_.report(left.error());
     if (!*left || (*left)->number != generation) {
-      return session_.report(Errc::kConflict,
-                             "the replay ended before it was asked to pause: voketag replay --view " +
-                                 view_ + " --status");
+      return session_.report(
+          Errc::kConflict, "the replay ended before it was asked to pause: voketag replay --view " +
+                               view_ + " --status");
     }
     return say(wished, generation);
   }
@@ -198,8 +198,8 @@ class ReplayCommand {
                          .member("state", wished == "pause" ? "paused" : "aborted")
                          .end_object());
     } else if (wished == "pause") {
-      session_.terminal().output() << "Paused. Go on with: voketag replay --view " << view_
-                                   << " --resume\n";
+      session_.terminal().output()
+          << "Paused. Go on with: voketag replay --view " << view_ << " --resume\n";
     } else {
       session_.terminal().output() << "Aborted: generation " << generation << " of " << view_
                                    << " is dropped. The live view was not touched.\n";
@@ -320,13 +320,14 @@ class ReplayCommand {
       told.code = Errc::kExhausted;
       told.message += ". The disk of PostgreSQL is full: ";
       told.message += dropped ? "the new generation is dropped, its room is free again, and the "
-                                "live view is untouched. Make room for a second " + view_ +
-                                    ", and begin anew"
+                                "live view is untouched. Make room for a second " +
+                                    view_ + ", and begin anew"
                               : "make room, and drop the new generation: voketag replay --view " +
                                     view_ + " --abort";
     } else if (unfinished && *unfinished && error.code != Errc::kConflict) {
-      told.message += ". The live view is untouched; what is built is kept: voketag replay --view " +
-                      view_ + " --resume";
+      told.message +=
+          ". The live view is untouched; what is built is kept: voketag replay --view " + view_ +
+          " --resume";
     }
     return session_.report(told);
   }
@@ -434,8 +435,8 @@ void add_replay(CLI::App& parent, Session& session) {
   auto* pause = command->add_flag("--pause", options->pause, "Let the replay at work pause");
   auto* abort = command->add_flag("--abort", options->abort, "Drop an unfinished replay");
   auto* status = command->add_flag("--status", options->status, "Say how far replays are");
-  auto* drop = command->add_flag("--drop-old", options->drop_old,
-                                 "Drop old generations that were kept");
+  auto* drop =
+      command->add_flag("--drop-old", options->drop_old, "Drop old generations that were kept");
   const std::vector<CLI::Option*> verbs = {dry, resume, pause, abort, status, drop};
   for (auto* verb : verbs) {
     for (auto* other : verbs) {

@@ -36,7 +36,8 @@ events::Status CountingSink::commit(std::span<const Advance>, RejectHandler&) {
 
 void CountingSink::begin_row(const processors::View& view) {
   record_bytes_ += 2;
-  if (record_rows_.empty() || record_rows_.back().first != &view) record_rows_.push_back({&view, 0});
+  if (record_rows_.empty() || record_rows_.back().first != &view)
+    record_rows_.push_back({&view, 0});
   ++record_rows_.back().second;
 }
 

@@ -43,9 +43,10 @@ std::string ReplayDisplay::line(const ReplayProgress& progress, bool with_bar) c
                                                     static_cast<double>(progress.total);
   const int columns = std::clamp(terminal_.traits().width - 84, 0, kBarColumns);
   if (with_bar && columns >= 8) text += "  " + progress_bar(terminal_, fraction, columns);
-  text += "  " + with_thousands(progress.done) + " of " + with_thousands(progress.total) +
-          " offsets";
-  if (progress.stage == "loading" && progress.offsets_per_second > 0) text += "  " + rate_text(progress.offsets_per_second);
+  text +=
+      "  " + with_thousands(progress.done) + " of " + with_thousands(progress.total) + " offsets";
+  if (progress.stage == "loading" && progress.offsets_per_second > 0)
+    text += "  " + rate_text(progress.offsets_per_second);
   if (progress.left_ms > 0) text += "  " + duration_text(progress.left_ms) + " left";
   if (progress.rejects > 0) text += "  " + with_thousands(progress.rejects) + " refused";
   return text;

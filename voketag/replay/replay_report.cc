@@ -89,8 +89,8 @@ void print_comparison(std::ostream& out, const ReplayResult& result) {
     out << with_thousands(table.only_live) << " only live, " << with_thousands(table.only_built)
         << " only new, " << with_thousands(table.different) << " differ\n";
     if (result.is_partial) {
-      out << "  The new generation covers "
-          << with_thousands(table.built_rows - table.only_built) << " of the live rows, "
+      out << "  The new generation covers " << with_thousands(table.built_rows - table.only_built)
+          << " of the live rows, "
           << with_thousands(table.built_rows - table.only_built - table.different)
           << " of them equal; the others come of records before those it began with.\n";
     }
@@ -150,8 +150,8 @@ void print_result(Session& session, const std::string& view, const ReplayResult&
     case ReplayEnd::kInterrupted:
     case ReplayEnd::kAborted:
       out << "Paused at " << with_thousands(result.progress.done) << " of "
-          << with_thousands(result.progress.total)
-          << " offsets. Go on: voketag replay --view " << view << " --resume\n";
+          << with_thousands(result.progress.total) << " offsets. Go on: voketag replay --view "
+          << view << " --resume\n";
       return;
   }
 }
@@ -285,8 +285,8 @@ void print_dry_run(Session& session, const std::string& view, const DryRunReport
     }
   }
   out << "A replay would take about " << duration_text(report.estimated_ms)
-      << " and needs room for a second " << view << ": about " << bytes_text(
-             static_cast<unsigned long long>(std::max<std::int64_t>(report.live_bytes, 0)))
+      << " and needs room for a second " << view << ": about "
+      << bytes_text(static_cast<unsigned long long>(std::max<std::int64_t>(report.live_bytes, 0)))
       << ".\n";
   if (report.is_partial) out << "Rows of records before its beginning would be missing.\n";
 }

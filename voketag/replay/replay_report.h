@@ -21,7 +21,7 @@ struct ReplayStatus {
   std::optional<postgres::Generation> unfinished;
   std::string at_work;  // who builds it; empty: nobody
   std::int64_t done = 0;
-  std::int64_t total = 0;  // offsets
+  std::int64_t total = 0;          // offsets
   std::vector<std::int32_t> kept;  // retired generations whose tables are there
   std::int64_t reject_count = 0;   // of the unfinished or, without one, the live generation
   std::vector<postgres::ListedReject> rejects;  // the first of them

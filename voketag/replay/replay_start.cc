@@ -21,11 +21,14 @@ std::string name_of(const runtime::TopicPartition& partition) {
 
 tl::unexpected<events::Error> out_of_retention(const ReplayPartition& partition,
                                                const std::string& wanted) {
-  return fail(Errc::kNotFound,
-              name_of(partition.partition) + " begins at offset " +
-                  std::to_string(partition.log.low) + ": earlier records were deleted, and a view "
-                  "rebuilt from " + wanted + " would lack their rows. Bring them back, or rebuild "
-                  "from what is left: --from offset:" + std::to_string(partition.log.low));
+  return fail(Errc::kNotFound, name_of(partition.partition) + " begins at offset " +
+                                   std::to_string(partition.log.low) +
+                                   ": earlier records were deleted, and a view "
+                                   "rebuilt from " +
+                                   wanted +
+                                   " would lack their rows. Bring them back, or rebuild "
+                                   "from what is left: --from offset:" +
+                                   std::to_string(partition.log.low));
 }
 
 // Whether records as young as `time` may have been deleted.

@@ -96,16 +96,15 @@ Status ViewReplay::place() {
   sink.purpose = "replay";
   sink.relaxed_durability = true;
   sink_ = std::make_unique<postgres::PostgresViewSink>(sink, projection_.views());
-  replayer_ =
-      std::make_unique<runtime::Replayer>(log_, projection_, *sink_, generations_, clock_);
+  replayer_ = std::make_unique<runtime::Replayer>(log_, projection_, *sink_, generations_, clock_);
   return replayer_->place(partitions_);
 }
 
 // ---- the way ------------------------------------------------------------------------------------
 
 Result<ReplayResult> ViewReplay::build() {
-  for (const auto step : {&ViewReplay::load, &ViewReplay::make_indexes, &ViewReplay::load,
-                          &ViewReplay::compare}) {
+  for (const auto step :
+       {&ViewReplay::load, &ViewReplay::make_indexes, &ViewReplay::load, &ViewReplay::compare}) {
     const auto done = (this->*step)();
     if (!done) return tl::unexpected(done.error());
     if (!*done) return interrupted();
@@ -161,8 +160,8 @@ void ViewReplay::measure(std::span<const std::int64_t> positions) {
   if (elapsed_ms < 500 || progress.done <= began_done_) return;
   progress.offsets_per_second =
       static_cast<double>(progress.done - began_done_) * 1'000 / static_cast<double>(elapsed_ms);
-  progress.left_ms = static_cast<std::int64_t>(
-      static_cast<double>(progress.total - progress.done) * 1'000 / progress.offsets_per_second);
+  progress.left_ms = static_cast<std::int64_t>(static_cast<double>(progress.total - progress.done) *
+                                               1'000 / progress.offsets_per_second);
 }
 
 // To where the live view stands; again, as long as it has gone far meanwhile.
@@ -264,8 +263,8 @@ Result<ReplayResult> ViewReplay::swap() {
   if (!*met) return interrupted();
   result_.progress.stage = "swapping";
   watch_(result_.progress);
-  const auto swapped = generations_.swap(result_.generation, options_.lock_timeout_ms,
-                                         options_.keep_retired);
+  const auto swapped =
+      generations_.swap(result_.generation, options_.lock_timeout_ms, options_.keep_retired);
   result_.frozen_ms = clock_.now().ms - frozen_at_ms_;
   if (!swapped && swapped.error().code == Errc::kConflict) {
     result_.end = ReplayEnd::kRefused;
