@@ -132,6 +132,28 @@ def check_partial(system):
     system.command("replay", "--view", "products", "--abort")
 
 
+def check_kept(system):
+    """The old generation stays where that is asked for; one that a dead process left goes."""
+    def tables():
+        return [row[0] for row in system.rows(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'products%' "
+            "ORDER BY 1")]
+    live = system.count("SELECT voketag.live_generation('products')")
+    code, result = replay(system, "--view", "products", "--keep-old")
+    assert code == 0 and tables() == ["products", f"products_g{live}"], (result, tables())
+    assert system.count(f"SELECT count(*) FROM voketag.products_g{live}") == PRODUCTS + 1
+    code, status = replay(system, "--view", "products", "--status")
+    assert status["kept"] == [live] and status["live_generation"] == live + 1, status
+    system.command("replay", "--view", "products", "--drop-old")
+    assert tables() == ["products"]
+    # As after kill -9 between the swap and the drop.
+    replay(system, "--view", "products", "--keep-old")
+    system.rows("UPDATE voketag.projection_generations SET is_kept = false")
+    assert len(tables()) == 2
+    code, result = replay(system, "--view", "products")
+    assert code == 0 and tables() == ["products"], (result, tables())
+
+
 def check_full_disk(system):
     """The server says what it says on a full disk, at the first index that is made."""
     system.rows("CREATE FUNCTION public.full_disk() RETURNS event_trigger LANGUAGE plpgsql AS $$ "
@@ -195,6 +217,7 @@ def main():
         check_rights_and_indexes(system)
         check_differences(system)
         check_partial(system)
+        check_kept(system)
         check_full_disk(system)
         check_retention(system)
         print("every refusal was clear, and left the live view as it was")

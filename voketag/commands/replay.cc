@@ -413,11 +413,13 @@ void add_replay(CLI::App& parent, Session& session) {
   auto options = std::make_shared<Options>();
   command->add_option("--view", options->view, "batches, products, merkle_subtrees or anchors")
       ->type_name("NAME");
-  command
-      ->add_option("--from", options->replay.started_from,
-                   "beginning (default), offset:N (of every partition) or time:RFC3339. Rows of "
-                   "earlier records are then missing in the new generation")
-      ->type_name("PLACE");
+  auto* from =
+      command
+          ->add_option(
+              "--from", options->replay.started_from,
+              "beginning (default), offset:N (of every partition) or time:RFC3339. Rows of "
+              "earlier records are then missing in the new generation")
+          ->type_name("PLACE");
   auto* dry = command->add_flag("--dry-run", options->dry_run,
                                 "Read and project everything, write nothing; say what came of it");
   command->add_flag("--no-swap", options->no_swap, "Build and compare, and leave it at that");
@@ -437,6 +439,7 @@ void add_replay(CLI::App& parent, Session& session) {
   auto* status = command->add_flag("--status", options->status, "Say how far replays are");
   auto* drop =
       command->add_flag("--drop-old", options->drop_old, "Drop old generations that were kept");
+  resume->excludes(from);
   const std::vector<CLI::Option*> verbs = {dry, resume, pause, abort, status, drop};
   for (auto* verb : verbs) {
     for (auto* other : verbs) {
