@@ -143,7 +143,7 @@ def check_kept(system):
     assert code == 0 and tables() == ["products", f"products_g{live}"], (result, tables())
     assert system.count(f"SELECT count(*) FROM voketag.products_g{live}") == PRODUCTS + 1
     code, status = replay(system, "--view", "products", "--status")
-    assert status["kept"] == [live] and status["live_generation"] == live + 1, status
+    assert status["kept"] == [live] and status["live_generation"] > live, status
     system.command("replay", "--view", "products", "--drop-old")
     assert tables() == ["products"]
     # As after kill -9 between the swap and the drop.
