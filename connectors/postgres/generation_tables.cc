@@ -181,6 +181,23 @@ Outcome<void> create_generation_table(Connection& connection, const View& view,
                              (with.empty() ? "" : " WITH (" + with + ")"));
 }
 
+Outcome<void> set_autovacuum(Connection& connection, const View& view, std::int32_t generation,
+                             bool on) {
+  const std::string table = table_of(view, generation_suffix(generation));
+  if (!on) return run(connection, "ALTER TABLE " + table + " SET (autovacuum_enabled = false)");
+  const std::string live = table_of(view);
+  const std::array<Parameter, 1> parameters{live};
+  const auto own = connection.query(
+      "SELECT coalesce(max(option_value), '') FROM pg_class, pg_options_to_table(reloptions)"
+      " WHERE oid = $1::regclass AND option_name = 'autovacuum_enabled'",
+      parameters);
+  if (!own) return tl::unexpected(own.error());
+  const std::string value(own->text(0, 0));
+  return run(connection, "ALTER TABLE " + table +
+                             (value.empty() ? " RESET (autovacuum_enabled)"
+                                            : " SET (autovacuum_enabled = " + value + ")"));
+}
+
 Outcome<void> create_missing_indexes(Connection& connection, const View& view,
                                      std::int32_t generation) {
   const auto missing = find_missing(connection, view, generation);

@@ -22,6 +22,11 @@ std::string generation_suffix(std::int32_t generation);
 Outcome<void> create_generation_table(Connection& connection, const processors::View& view,
                                       std::int32_t generation);
 
+// While a table is loaded there is nothing to clean up, and rows stay in the order of writing only
+// where no room is given back. With `on` as the live table has it.
+Outcome<void> set_autovacuum(Connection& connection, const processors::View& view,
+                             std::int32_t generation, bool on);
+
 // Makes the indexes and key constraints that the live table has and this one lacks, whoever made
 // them. kRefused (23505): a unique one meets rows that it forbids.
 Outcome<void> create_missing_indexes(Connection& connection, const processors::View& view,
@@ -31,7 +36,7 @@ Outcome<int> missing_indexes(Connection& connection, const processors::View& vie
                              std::int32_t generation);
 
 // Of rows with one key, keeps the one that was written first; the keys of the others, as people
-// read them. Only for a table that no row was ever deleted from.
+// read them. Only for a table that no row was ever deleted from, nor vacuumed.
 Outcome<std::vector<std::string>> delete_later_duplicates(Connection& connection,
                                                           const processors::View& view,
                                                           std::int32_t generation);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <future>
 #include <thread>
 #include <utility>
@@ -280,8 +281,10 @@ Result<Generation> ViewGenerations::begin(const Plan& plan) {
     for (const View* view : views_) {
       auto created = create_generation_table(control_, *view, generation.number);
       // Rows that are merged need their key while they come; the others' are made at the end.
-      if (created && view->merge == Merge::kUpsert) {
-        created = create_missing_indexes(control_, *view, generation.number);
+      if (created) {
+        created = view->merge == Merge::kUpsert
+                      ? create_missing_indexes(control_, *view, generation.number)
+                      : set_autovacuum(control_, *view, generation.number, false);
       }
       if (!created) return tl::unexpected(created.error());
     }
@@ -349,8 +352,25 @@ std::string ViewGenerations::table_list(std::string_view suffix) const {
 Status ViewGenerations::create_indexes(std::int32_t generation) {
   for (const View* view : views_) {
     if (auto created = create_indexes(*view, generation); !created) return created;
+    if (view->merge == Merge::kUpsert) continue;
+    const auto cleaned = set_autovacuum(*work_, *view, generation, true);
+    if (!cleaned) return tl::unexpected(to_error(cleaned.error()));
   }
   return {};
+}
+
+Result<std::optional<double>> ViewGenerations::index_progress() {
+  if (!work_ || !work_->alive()) return std::nullopt;
+  const std::string process = std::to_string(work_->backend_id());
+  const std::array<Parameter, 1> parameters{process};
+  const auto rows = control_.query(
+      "SELECT greatest(blocks_done::float8 / nullif(blocks_total, 0),"
+      "                tuples_done::float8 / nullif(tuples_total, 0))"
+      "  FROM pg_stat_progress_create_index WHERE pid = $1::integer",
+      parameters);
+  if (!rows) return tl::unexpected(to_error(rows.error()));
+  if (rows->count() == 0 || rows->is_null(0, 0)) return std::nullopt;
+  return std::strtod(std::string(rows->text(0, 0)).c_str(), nullptr);
 }
 
 Status ViewGenerations::create_indexes(const View& view, std::int32_t generation) {

@@ -119,6 +119,8 @@ class ViewGenerations final : public runtime::ReplayRejectList {
   // Indexes, as far as they are missing. A row whose key stands in an earlier one is taken out and
   // listed, as the live view would have refused it.
   events::Status create_indexes(std::int32_t generation);
+  // How much of the index under way is made, from 0 to 1; none: not known.
+  events::Result<std::optional<double>> index_progress();
   events::Status analyze(std::int32_t generation);
   // Why the live tables cannot be replaced, before anything is built; empty: they can.
   events::Result<std::string> why_not_replaceable();

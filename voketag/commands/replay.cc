@@ -309,21 +309,29 @@ class ReplayCommand {
     return replay.start(std::string(kVersion));
   }
 
-  // Leaves no half-built tables where they cannot be finished.
+  // The live projector needs the room at once.
+  events::Error full_disk(const events::Error& error, const postgres::Generation* unfinished) {
+    events::Error told{Errc::kExhausted, error.message + ". The disk of PostgreSQL is full: "};
+    if (unfinished == nullptr) {
+      told.message += "nothing was built, and the live view is untouched. Make room for a second " +
+                      view_ + ", and begin anew";
+    } else if (generations_->drop(unfinished->number)) {
+      told.message +=
+          "the new generation is dropped, its room is free again, and the live view is untouched. "
+          "Make room for a second " +
+          view_ + ", and begin anew";
+    } else {
+      told.message +=
+          "make room, and drop the new generation: voketag replay --view " + view_ + " --abort";
+    }
+    return told;
+  }
+
   ExitCode report_failure(const events::Error& error) {
     events::Error told = error;
     const auto unfinished = generations_->unfinished();
-    const bool is_full = error.message.find("SQLSTATE 53100") != std::string::npos;
-    if (is_full && unfinished && *unfinished) {
-      // The live projector needs the room at once.
-      const auto dropped = generations_->drop((*unfinished)->number);
-      told.code = Errc::kExhausted;
-      told.message += ". The disk of PostgreSQL is full: ";
-      told.message += dropped ? "the new generation is dropped, its room is free again, and the "
-                                "live view is untouched. Make room for a second " +
-                                    view_ + ", and begin anew"
-                              : "make room, and drop the new generation: voketag replay --view " +
-                                    view_ + " --abort";
+    if (error.message.find("SQLSTATE 53100") != std::string::npos) {
+      told = full_disk(error, unfinished && *unfinished ? &**unfinished : nullptr);
     } else if (unfinished && *unfinished && error.code != Errc::kConflict) {
       told.message +=
           ". The live view is untouched; what is built is kept: voketag replay --view " + view_ +

@@ -74,6 +74,9 @@ Result<DryRunReport> run_dry(runtime::Log& log, processors::Projection& projecti
   });
   if (!done) return tl::unexpected(done.error());
 
+  const auto obstacle = generations.why_not_replaceable();
+  if (!obstacle) return tl::unexpected(obstacle.error());
+  report.obstacle = *obstacle;
   report.complete = *done;
   report.records = replayer.counts().records;
   report.rows = sink.rows_of();

@@ -19,6 +19,7 @@ namespace voketag::cli {
 struct DryRunReport {
   bool complete = false;  // false: a signal ended it
   bool is_partial = false;
+  std::string obstacle;  // why a replay would be refused; empty: it would not
   std::int64_t records = 0;
   std::map<std::string, std::int64_t, std::less<>> rows;  // by table
   std::int64_t bytes = 0;                                 // of the rows

@@ -37,6 +37,9 @@ void ReplayDisplay::finish() {
 
 std::string ReplayDisplay::line(const ReplayProgress& progress, bool with_bar) const {
   std::string text = view_ + ": " + progress.stage;
+  if (progress.stage == "indexing" && progress.index_fraction >= 0) {
+    text += "  " + std::to_string(static_cast<int>(progress.index_fraction * 100)) + " %";
+  }
   if (progress.stage != "loading" && progress.stage != "following") return text;
   const double fraction = progress.total == 0 ? 1
                                               : static_cast<double>(progress.done) /

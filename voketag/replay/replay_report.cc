@@ -245,6 +245,7 @@ void print_dry_run(Session& session, const std::string& view, const DryRunReport
         .member("view", view)
         .member("result", report.complete ? "dry_run" : "interrupted")
         .member("partial", report.is_partial)
+        .member("obstacle", report.obstacle)
         .member("records", report.records)
         .name("rows")
         .begin_object();
@@ -288,6 +289,7 @@ void print_dry_run(Session& session, const std::string& view, const DryRunReport
       << " and needs room for a second " << view << ": about "
       << bytes_text(static_cast<unsigned long long>(std::max<std::int64_t>(report.live_bytes, 0)))
       << ".\n";
+  if (!report.obstacle.empty()) out << "It would be refused: " << report.obstacle << ".\n";
   if (report.is_partial) out << "Rows of records before its beginning would be missing.\n";
 }
 

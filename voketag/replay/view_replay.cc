@@ -134,7 +134,8 @@ std::string ViewReplay::why_not_swapped() const {
   return "";
 }
 
-ReplayResult ViewReplay::interrupted() {
+Result<ReplayResult> ViewReplay::interrupted() {
+  if (lost_) return tl::unexpected(*lost_);
   result_.end = wish_ == "abort" ? ReplayEnd::kAborted : ReplayEnd::kInterrupted;
   return result_;
 }
@@ -143,11 +144,24 @@ bool ViewReplay::go_on() {
   const std::int64_t now_ms = clock_.now().ms;
   if (now_ms - asked_at_ms_ >= kAskIntervalMs) {
     asked_at_ms_ = now_ms;
-    if (const auto wish = generations_.wish_of(result_.generation)) wish_ = *wish;
+    ask();
   }
   if (replayer_) measure(replayer_->positions());
   watch_(result_.progress);
-  return !stop_ && wish_.empty();
+  return !stop_ && wish_.empty() && !lost_;
+}
+
+void ViewReplay::ask() {
+  if (auto wish = generations_.wish_of(result_.generation)) {
+    wish_ = *std::move(wish);
+  } else {
+    // The connection that holds the lock: another process may be at work from here on.
+    lost_ = std::move(wish.error());
+    return;
+  }
+  if (result_.progress.stage != "indexing") return;
+  const auto fraction = generations_.index_progress();
+  result_.progress.index_fraction = fraction && *fraction ? **fraction : -1;
 }
 
 void ViewReplay::measure(std::span<const std::int64_t> positions) {

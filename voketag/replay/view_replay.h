@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,7 +37,8 @@ struct ReplayProgress {
   std::int64_t records = 0;
   std::int64_t rejects = 0;
   double offsets_per_second = 0;
-  std::int64_t left_ms = -1;  // of loading; -1: not known yet
+  std::int64_t left_ms = -1;   // of loading; -1: not known yet
+  double index_fraction = -1;  // of the index that is being made, 0 to 1; -1: not known
 };
 
 enum class ReplayEnd {
@@ -88,8 +90,9 @@ class ViewReplay {
   events::Status place();
   // Whether to go on; tells the watcher.
   bool go_on();
+  void ask();
   void measure(std::span<const std::int64_t> positions);
-  ReplayResult interrupted();
+  events::Result<ReplayResult> interrupted();
   std::string why_not_swapped() const;
 
   runtime::Log& log_;
@@ -108,6 +111,7 @@ class ViewReplay {
   std::unique_ptr<runtime::Replayer> replayer_;
   std::string phase_;
   std::string wish_;
+  std::optional<events::Error> lost_;  // why this process is no longer the one to build it
   std::int64_t asked_at_ms_ = 0;
   std::int64_t began_at_ms_ = 0;  // of the rate
   std::int64_t began_done_ = 0;
