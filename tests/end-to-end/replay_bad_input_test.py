@@ -1,4 +1,4 @@
-"""A replay that cannot be: a clear error with its cure, the live view untouched, nothing emitted."""
+"""A replay that cannot be: a clear error and its cure, the live view untouched, nothing emitted."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""Views are rebuilt and swapped while batches come and readers read, whatever is killed meanwhile."""
+"""Views are rebuilt and swapped while batches come and readers read, whatever is killed."""
 
 import json
 import subprocess

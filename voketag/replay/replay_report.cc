@@ -92,7 +92,8 @@ void print_comparison(std::ostream& out, const ReplayResult& result) {
       out << "  The new generation covers " << with_thousands(table.built_rows - table.only_built)
           << " of the live rows, "
           << with_thousands(table.built_rows - table.only_built - table.different)
-          << " of them equal; the others come of records before those it began with.\n";
+          << " of them equal. The others should come of records before those it began with; a "
+             "view does not tell which record a row came of.\n";
     }
     for (const auto& key : table.examples) out << "  for example " << escaped(key) << '\n';
   }
