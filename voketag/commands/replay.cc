@@ -332,7 +332,7 @@ class ReplayCommand {
     const auto unfinished = generations_->unfinished();
     if (error.message.find("SQLSTATE 53100") != std::string::npos) {
       told = full_disk(error, unfinished && *unfinished ? &**unfinished : nullptr);
-    } else if (unfinished && *unfinished && error.code != Errc::kConflict) {
+    } else if (error.code != Errc::kConflict && (!unfinished || *unfinished)) {
       told.message +=
           ". The live view is untouched; what is built is kept: voketag replay --view " + view_ +
           " --resume";
