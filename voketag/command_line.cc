@@ -95,6 +95,7 @@ void add_commands(CLI::App& app, Session& session) {
   add_token(app, session);
   add_proof(app, session);
   add_dlq(app, session);
+  add_replay(app, session);
   add_topics(app, session);
   add_migrate(app, session);
   add_state(app, session);

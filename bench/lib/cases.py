@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import baselines, database, tools
 from .process import MeasurementFailed
+from .replay_case import replay_products
 from .report import CaseResult, percentile
 from .stack import Stack
 from .systems import ALL_ROLES, LOG_FOLDER, ROLES_TO_ROOT, CopyLoader, StreamsPeer, VokeTag
@@ -543,4 +544,5 @@ CASES = {
     "memory": memory,
     "restart": restart,
     "takeover": takeover,
+    "replay-products": replay_products,
 }

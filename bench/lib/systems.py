@@ -54,7 +54,7 @@ class VokeTag:
         """Topics and views, so that neither is made while the clock runs."""
         for arguments in (["topics", "create"], ["migrate"]):
             done = subprocess.run(
-                [_voketag(), *arguments],
+                [binary(), *arguments],
                 env={**os.environ, **self._environment},
                 capture_output=True,
                 text=True,
@@ -68,7 +68,7 @@ class VokeTag:
     def start(self, await_ready: bool = True) -> None:
         self.process = MeasuredProcess(
             self.name,
-            [_voketag(), "run", "--roles", self._roles],
+            [binary(), "run", "--roles", self._roles],
             self._environment,
             LOG_FOLDER / f"voketag-{self._instance}.log",
         )
@@ -93,7 +93,8 @@ class VokeTag:
         shutil.rmtree(self.state_directory(), ignore_errors=True)
 
 
-def _voketag() -> str:
+def binary() -> str:
+    """The program that is measured."""
     build = tools.build_directory()
     for path in (build / "voketag", build / "voketag/voketag", build / "bin/voketag"):
         if path.is_file():

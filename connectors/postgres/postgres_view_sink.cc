@@ -82,6 +82,7 @@ PostgresViewSink::PostgresViewSink(PostgresViewSinkOptions options,
                                    std::span<const processors::View* const> views)
     : options_(std::move(options)), views_(views.begin(), views.end()), gatherer_(views) {
   options_.connection.application_name = application_name();
+  generation_ = options_.generation.value_or(generation_);
 }
 
 PostgresViewSink::~PostgresViewSink() {
@@ -89,7 +90,7 @@ PostgresViewSink::~PostgresViewSink() {
 }
 
 std::string PostgresViewSink::application_name() const {
-  return "voketag.projector-" + options_.projection;
+  return "voketag." + options_.purpose + "-" + options_.projection;
 }
 
 std::optional<int> PostgresViewSink::backend_id() const {
@@ -116,8 +117,13 @@ Outcome<void> PostgresViewSink::prepare_statements() {
   auto enums = read_enum_types(*connection_, views_);
   if (!enums) return tl::unexpected(std::move(enums.error()));
   enums_ = std::move(*enums);
+  if (options_.relaxed_durability) {
+    const auto relaxed = connection_->execute("SET synchronous_commit = off");
+    if (!relaxed) return tl::unexpected(relaxed.error());
+  }
   for (const processors::View* view : views_) {
-    auto prepared = connection_->prepare(insert_name(*view), insert_sql(*view));
+    auto prepared =
+        connection_->prepare(insert_name(*view), insert_sql(*view, options_.table_suffix));
     if (!prepared) return prepared;
   }
   return connection_->prepare(std::string(kAdvance),
@@ -153,16 +159,25 @@ events::Result<std::vector<std::int64_t>> PostgresViewSink::positions(
   assert(!open_.begun && "positions are read between transactions");
   const auto connected = connect_patiently();
   if (!connected) return tl::unexpected(to_error(connected.error()));
-  const std::string generation = std::to_string(options_.generation);
+  return read_positions(partitions);
+}
+
+// Positions and the live generation are of one moment: a swap changes both in one transaction.
+events::Result<std::vector<std::int64_t>> PostgresViewSink::read_positions(
+    std::span<const TopicPartition> partitions) {
+  const std::string generation = std::to_string(options_.generation.value_or(0));
   const std::string topics = array_of_text(partitions, [](const auto& p) { return p.topic; });
   const std::string numbers =
       array_of_text(partitions, [](const auto& p) { return std::to_string(p.partition); });
   const std::vector<Parameter> parameters{options_.projection, generation, topics, numbers};
   const auto rows = connection_->query(
-      "SELECT coalesce(recorded.next_offset, 0)"
-      "  FROM unnest($3::text[], $4::integer[]) WITH ORDINALITY AS asked (topic, partition, place)"
+      "SELECT coalesce(recorded.next_offset, 0), wanted.generation"
+      "  FROM (SELECT coalesce(nullif($2::integer, 0), voketag.live_generation($1)) AS generation)"
+      "       AS wanted"
+      " CROSS JOIN unnest($3::text[], $4::integer[]) WITH ORDINALITY"
+      "       AS asked (topic, partition, place)"
       "  LEFT JOIN voketag.projection_positions AS recorded"
-      "    ON recorded.projection = $1 AND recorded.generation = $2::integer"
+      "    ON recorded.projection = $1 AND recorded.generation = wanted.generation"
       "   AND recorded.topic = asked.topic AND recorded.partition = asked.partition"
       " ORDER BY asked.place",
       parameters);
@@ -172,6 +187,7 @@ events::Result<std::vector<std::int64_t>> PostgresViewSink::positions(
   }
   std::vector<std::int64_t> offsets;
   for (int row = 0; row < rows->count(); ++row) offsets.push_back(rows->int64(row, 0));
+  if (rows->count() > 0) generation_ = static_cast<std::int32_t>(rows->int64(0, 1));
   return offsets;
 }
 
@@ -241,7 +257,8 @@ void PostgresViewSink::stream() {
 
 Outcome<void> PostgresViewSink::begin_stream(const ViewRows& rows) {
   set_deadline();
-  auto begun = connection_->begin_copy(std::string(kBegin) + "; " + copy_sql(*rows.view));
+  auto begun = connection_->begin_copy(std::string(kBegin) + "; " +
+                                       copy_sql(*rows.view, options_.table_suffix));
   if (!begun) return begun;
   ++counts_.copies;
   open_.begun = true;
@@ -348,7 +365,7 @@ Outcome<void> PostgresViewSink::finish_stream() {
 }
 
 Outcome<void> PostgresViewSink::copy_rows(const ViewRows& rows, std::string_view bytes) {
-  auto done = connection_->begin_copy(copy_sql(*rows.view));
+  auto done = connection_->begin_copy(copy_sql(*rows.view, options_.table_suffix));
   if (!done) return done;
   ++counts_.copies;
   for (const std::string_view piece : {copy_header(), bytes, copy_trailer()}) {
@@ -372,7 +389,7 @@ Outcome<void> PostgresViewSink::finish(std::span<const Advance> advances,
     arrays.emplace_back(*rows->view, enums_, rows->bytes.view());
     statements.push_back({names.back(), {}, arrays.back().parameters(), true});
   }
-  const PositionMove move(options_.projection, options_.generation, advances);
+  const PositionMove move(options_.projection, generation_, advances);
   statements.push_back(move.statement());
   statements.push_back({.prepared = {}, .sql = "COMMIT"});
   open_.begun = true;
@@ -435,7 +452,7 @@ Outcome<void> PostgresViewSink::write_carefully(std::span<const Advance> advance
 }
 
 Outcome<void> PostgresViewSink::begin_with_positions(std::span<const Advance> advances) {
-  const PositionMove move(options_.projection, options_.generation, advances);
+  const PositionMove move(options_.projection, generation_, advances);
   const std::array statements{Statement{.prepared = {}, .sql = kBegin}, move.statement()};
   open_.begun = true;
   return connection_->pipeline(statements);

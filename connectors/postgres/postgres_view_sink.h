@@ -19,7 +19,16 @@ namespace voketag::postgres {
 struct PostgresViewSinkOptions {
   ConnectionOptions connection;
   std::string projection;  // whose positions these are
-  std::int32_t generation = 1;
+  // None: the live one, asked for whenever positions are: who is fenced by a swap of generations
+  // goes on with the new one.
+  std::optional<std::int32_t> generation;
+  // Behind the names of the tables: those of a generation that is being built.
+  std::string table_suffix;
+  // In the connection's name: stalled writers of one purpose are ended by each other.
+  std::string purpose = "projector";
+  // A crash of the server may undo the last commits, rows and positions together. For what nobody
+  // reads yet.
+  bool relaxed_durability = false;
   // How long positions() and commit() try to reach a database that is away. Short: meanwhile the
   // caller cannot serve its group.
   int unavailable_timeout_ms = 2'000;
@@ -116,6 +125,8 @@ class PostgresViewSink final : public runtime::ViewSink {
   std::string application_name() const;
   Outcome<void> connect();
   Outcome<void> connect_patiently();
+  events::Result<std::vector<std::int64_t>> read_positions(
+      std::span<const runtime::TopicPartition> partitions);
   void set_deadline();
   bool is_late() const;
   Outcome<void> prepare_statements();
@@ -153,6 +164,7 @@ class PostgresViewSink final : public runtime::ViewSink {
 
   std::optional<Connection> connection_;
   EnumTypes enums_;
+  std::int32_t generation_ = 1;  // whose positions were read last
   Open open_;
   bool careful_ = false;  // this transaction has been refused once
   int row_tries_ = 0;

@@ -169,19 +169,20 @@ Outcome<EnumTypes> read_enum_types(Connection& connection, std::span<const View*
   return enums;
 }
 
-std::string copy_sql(const View& view) {
-  return "COPY voketag." + std::string(view.name) + " (" + column_names(view.columns) +
-         ") FROM STDIN (FORMAT binary)";
+std::string copy_sql(const View& view, std::string_view suffix) {
+  return "COPY voketag." + std::string(view.name) + std::string(suffix) + " (" +
+         column_names(view.columns) + ") FROM STDIN (FORMAT binary)";
 }
 
-std::string insert_sql(const View& view) {
+std::string insert_sql(const View& view, std::string_view suffix) {
   std::string arrays;
   for (std::size_t index = 0; index < view.columns.size(); ++index) {
     if (index > 0) arrays += ", ";
     arrays += '$' + std::to_string(index + 1) + "::" + type_name(view.columns[index]) + "[]";
   }
-  std::string sql = "INSERT INTO voketag." + std::string(view.name) + " AS existing (" +
-                    column_names(view.columns) + ") SELECT * FROM unnest(" + arrays + ")";
+  std::string sql = "INSERT INTO voketag." + std::string(view.name) + std::string(suffix) +
+                    " AS existing (" + column_names(view.columns) + ") SELECT * FROM unnest(" +
+                    arrays + ")";
   if (view.merge == Merge::kUpsert) sql += merge_clause(view);
   return sql;
 }

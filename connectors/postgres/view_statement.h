@@ -24,12 +24,13 @@ using EnumTypes = std::map<std::string, EnumType, std::less<>>;
 Outcome<EnumTypes> read_enum_types(Connection& connection,
                                    std::span<const processors::View* const> views);
 
-// "COPY voketag.name (columns) FROM STDIN (FORMAT binary)".
-std::string copy_sql(const processors::View& view);
+// "COPY voketag.name (columns) FROM STDIN (FORMAT binary)". `suffix` follows the table's name: that
+// of a generation which is not live.
+std::string copy_sql(const processors::View& view, std::string_view suffix = {});
 
 // One INSERT whose parameters are one array per column. For an upsert view it merges with the row
 // that is there by the rule of processors::Merge, and leaves a row alone that would not change.
-std::string insert_sql(const processors::View& view);
+std::string insert_sql(const processors::View& view, std::string_view suffix = {});
 
 // What binary COPY begins and ends with.
 std::string_view copy_header();

@@ -17,6 +17,7 @@ void add_batch(CLI::App& parent, Session& session);
 void add_token(CLI::App& parent, Session& session);
 void add_proof(CLI::App& parent, Session& session);
 void add_dlq(CLI::App& parent, Session& session);
+void add_replay(CLI::App& parent, Session& session);
 void add_state(CLI::App& parent, Session& session);
 void add_doctor(CLI::App& parent, Session& session);
 

@@ -252,8 +252,7 @@ class Examination {
     const std::array<postgres::Parameter, 1> parameters{name};
     const auto rows = views_result(
         views_->query("SELECT topic, partition, next_offset FROM voketag.projection_positions p"
-                      " WHERE projection = $1 AND generation = (SELECT max(generation)"
-                      " FROM voketag.projection_positions WHERE projection = $1)",
+                      " WHERE projection = $1 AND generation = voketag.live_generation($1)",
                       parameters));
     if (!rows) return tl::unexpected(rows.error());
     std::map<runtime::TopicPartition, std::int64_t> next;

@@ -124,8 +124,38 @@ TEST_F(ViewSinkTest, PositionsAreOfOneProjectionAndGeneration) {
   next_generation.generation = 2;
   PostgresViewSink other(next_generation, kViews);
   EXPECT_EQ(position(other), 0);
+  const auto nobody_builds_it = other.commit(advance(0, 2), rejects);
+  ASSERT_FALSE(nobody_builds_it);
+  EXPECT_EQ(nobody_builds_it.error().code, events::Errc::kFenced);
+  const std::string insert =
+      "INSERT INTO voketag.projection_generations (projection, generation, state) VALUES ";
+  run(insert + "('test', 1, 'live'), ('test', 2, 'building')");
   ASSERT_TRUE(other.commit(advance(0, 2), rejects));
   EXPECT_EQ(position(sink), 5);
+}
+
+TEST_F(ViewSinkTest, AWriterOfTheReplacedGenerationIsFencedAndGoesOnWithTheNewOne) {
+  PostgresViewSink sink(options(), kViews);
+  EXPECT_EQ(position(sink), 0);
+  Rejects rejects;
+  item(sink, 0, 1, "of the first");
+  ASSERT_TRUE(sink.commit(advance(0, 5), rejects));
+  run("INSERT INTO voketag.projection_generations (projection, generation, state)"
+      " VALUES ('test', 1, 'retired'), ('test', 2, 'live');"
+      "INSERT INTO voketag.projection_positions (projection, generation, topic, partition,"
+      " next_offset) SELECT projection, 2, topic, partition, next_offset"
+      "  FROM voketag.projection_positions WHERE projection = 'test'");
+  item(sink, 5, 2, "of both");
+  const auto fenced = sink.commit(advance(5, 6), rejects);
+  ASSERT_FALSE(fenced);
+  EXPECT_EQ(fenced.error().code, events::Errc::kFenced);
+  EXPECT_EQ(position(sink), 5);
+  item(sink, 5, 2, "of both");
+  ASSERT_TRUE(sink.commit(advance(5, 6), rejects));
+  EXPECT_THAT(rows("SELECT id FROM voketag.items ORDER BY id"), ElementsAre("1", "2"));
+  EXPECT_THAT(rows("SELECT generation, next_offset FROM voketag.projection_positions"
+                   " WHERE projection = 'test' ORDER BY 1"),
+              ElementsAre("1|5", "2|6"));
 }
 
 TEST_F(ViewSinkTest, ADroppedRecordAndAnAbandonedTransactionLeaveNothing) {

@@ -1,0 +1,297 @@
+"""Views are rebuilt and swapped while batches come and readers read, whatever is killed."""
+
+import json
+import subprocess
+import threading
+import time
+
+from audit import audit_batches
+from system import BINARY, System, await_true, new_batch
+
+VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
+LARGE = 600_000
+
+
+class Feed(threading.Thread):
+    """Asks for batches, a few at a time, until it is told to stop."""
+
+    def __init__(self, system):
+        super().__init__()
+        self.system = system
+        self.requests = []
+        self.stopped = threading.Event()
+        self.start()
+
+    def run(self):
+        while not self.stopped.is_set():
+            batches = [new_batch(1 + 500 * i) for i in range(4)]
+            self.requests += batches
+            self.system.produce("batch-requested",
+                                [(b["batch_id"], json.dumps(b)) for b in batches])
+            self.stopped.wait(0.2)
+
+    def stop(self):
+        self.stopped.set()
+        self.join()
+        return self.requests
+
+
+class Session:
+    """One connection to PostgreSQL, by psql; statements one after the other."""
+
+    def __init__(self, system):
+        self.process = subprocess.Popen(
+            ["psql", system.postgres, "-X", "-A", "-t", "-q", "-F", " ", "-v", "ON_ERROR_STOP=1"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def ask(self, sql):
+        self.process.stdin.write(sql + ";\n\\echo END\n")
+        self.process.stdin.flush()
+        lines = []
+        while True:
+            line = self.process.stdout.readline()
+            assert line, f"psql ended: {lines}"
+            if line == "END\n":
+                return lines
+            lines.append(line.rstrip("\n"))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(30)
+
+
+class Reader(threading.Thread):
+    """Reads all views again and again. A view only grows, and a chunk's rows come together: who saw
+    the tables of two generations, or one before it was complete, would see less, or halves."""
+
+    PRODUCTS = ("SELECT count(*), count(DISTINCT tableoid), coalesce(max(tableoid::bigint), 0) "
+                "FROM voketag.products")
+    OTHERS = ("SELECT (SELECT count(*) FROM voketag.batches), (SELECT count(*) FROM "
+              "voketag.anchors), (SELECT count(*) FROM voketag.merkle_subtrees)")
+
+    def __init__(self, system, isolation):
+        super().__init__()
+        self.session = Session(system)
+        self.isolation = isolation
+        self.stopped = threading.Event()
+        self.reads = 0
+        self.tables = set()
+        self.slowest_s = 0.0
+        self.trouble = None
+        self.start()
+
+    def run(self):
+        try:
+            self.read_on()
+        except Exception as error:  # pylint: disable=broad-except
+            self.trouble = error
+
+    def read_on(self):
+        last = [0, 0, 0, 0]
+        while not self.stopped.is_set():
+            self.session.ask(f"BEGIN ISOLATION LEVEL {self.isolation}")
+            began = time.monotonic()
+            first = self.session.ask(self.PRODUCTS)[0].split()
+            others = self.session.ask(self.OTHERS)[0].split()
+            again = self.session.ask(self.PRODUCTS)[0].split()
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            self.session.ask("COMMIT")
+            assert int(again[1]) <= 1, "rows of two tables"
+            if self.isolation == "REPEATABLE READ":
+                assert first == again, f"one transaction saw {first} and then {again}"
+            now = [int(again[0]), *map(int, others)]
+            assert all(a >= b for a, b in zip(now, last)), f"{last} rows, and then {now}"
+            assert int(again[0]) >= int(first[0])
+            last = now
+            self.tables.add(again[2])
+            self.reads += 1
+
+    def stop(self):
+        self.stopped.set()
+        self.join()
+        self.session.close()
+        assert self.trouble is None, self.trouble
+        return self.reads
+
+
+def replay(system, view, *arguments, check=True):
+    """The result of a replay, as its JSON tells."""
+    done = system.command("replay", "--view", view, "--json", *arguments, check=False)
+    result = json.loads(done.stdout.splitlines()[-1])
+    if check:
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    return result
+
+
+def start_replay(system, view, *arguments):
+    return subprocess.Popen([BINARY, "replay", "--view", view, *arguments], env=system.environment,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def live_generation(system, view):
+    return system.count(f"SELECT voketag.live_generation('{view}')")
+
+
+def await_rows(system, requests):
+    count = len(requests)
+    await_true("every batch is completed", lambda: system.count(
+        "SELECT count(*) FROM voketag.batches WHERE status = 'completed'") >= count, 180, 0.5)
+    products = sum(request["product_count"] for request in requests)
+    await_true("every product has its row", lambda: system.count(
+        "SELECT count(*) FROM voketag.products") >= products, 60, 0.5)
+    return products
+
+
+def check_under_traffic(system):
+    """Swaps of every view while rows come and are read."""
+    feed = Feed(system)
+    readers = [Reader(system, "READ COMMITTED"), Reader(system, "REPEATABLE READ")]
+    swaps = 0
+    deadline = time.monotonic() + 120
+    while swaps < 6 and time.monotonic() < deadline:
+        view = VIEWS[swaps % len(VIEWS)]
+        # Readers that come in close order may hold a view for longer than a swap waits.
+        unfinished = "--resume" if json.loads(system.command(
+            "replay", "--view", view, "--status", "--json").stdout)["unfinished"] else None
+        result = replay(system, view, "--lock-timeout-ms", "2000",
+                        *([unfinished] if unfinished else []), check=False)
+        assert result.get("result") in ("swapped", "not_swapped"), result
+        assert all(table["equal"] for table in result["comparison"]), result
+        swaps += result["result"] == "swapped"
+    requests = feed.stop()
+    reads = [reader.stop() for reader in readers]
+    assert swaps >= 6, f"only {swaps} swaps"
+    assert min(reads) > 10, reads
+    assert len(readers[0].tables) > 1, "no reader saw a second generation"
+    products = await_rows(system, requests)
+    print(f"{swaps} swaps under {len(requests)} batches ({products} products), {sum(reads)} reads "
+          f"of both isolation levels; the slowest read took "
+          f"{max(r.slowest_s for r in readers):.2f} s")
+    return requests
+
+
+def loaded(system, view):
+    """Offsets that the unfinished generation has passed; 0 where there is none."""
+    return system.count(
+        "SELECT coalesce(sum(next_offset - first_offset), 0) FROM voketag.projection_positions "
+        "JOIN voketag.projection_generations USING (projection, generation) "
+        f"WHERE projection = '{view}' AND state = 'building'")
+
+
+def check_kill_while_loading(system):
+    """kill -9 in the middle of the load, twice; what was committed is not read again."""
+    process = start_replay(system, "products")
+    await_true("a part is loaded", lambda: loaded(system, "products") > 0, 30, 0.01)
+    process.kill()
+    process.wait()
+    at = loaded(system, "products")
+    phase = system.rows("SELECT phase FROM voketag.projection_generations "
+                        "WHERE state = 'building'")[0][0]
+    total = system.count("SELECT sum(next_offset) FROM voketag.projection_positions WHERE "
+                         "projection = 'products' AND generation = "
+                         "voketag.live_generation('products')")
+    assert phase == "loading" and 0 < at < total, f"{phase}: {at} of {total}"
+    second = replay(system, "products", check=False)
+    assert "is unfinished" in second["message"] and "--resume" in second["message"], second
+
+    # Paused and gone on with, on its way.
+    process = start_replay(system, "products", "--resume")
+    await_true("it is at work", lambda: json.loads(system.command(
+        "replay", "--view", "products", "--status", "--json").stdout)["unfinished"]["at_work"], 30)
+    system.command("replay", "--view", "products", "--pause")
+    assert process.wait(30) == 1 and "Paused" in process.stdout.read()
+    paused_at = loaded(system, "products")
+    assert paused_at >= at
+
+    records = len(system.consume("tokens-generated"))
+    result = replay(system, "products", "--resume")
+    assert result["result"] == "swapped", result
+    assert result["records"] < records, "a resumed replay began from the start"
+    print(f"killed at {at} of {total} offsets, paused at {paused_at}, then swapped: the last run "
+          f"read {result['records']} of {records} records")
+
+
+def check_kill_while_swapping(system):
+    """kill -9 while the swap waits for a reader: nothing has changed, the projector goes on."""
+    before = live_generation(system, "products")
+    assert replay(system, "products", "--no-swap")["result"] == "built"
+    reader = Session(system)
+    reader.ask("BEGIN")
+    reader.ask("SELECT count(*) FROM voketag.products")
+    process = start_replay(system, "products", "--resume", "--lock-timeout-ms", "8000")
+    await_true("the swap waits for the reader", lambda: system.count(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' "
+        "AND relation = 'voketag.products'::regclass"), 30, 0.02)
+    process.kill()
+    process.wait()
+    reader.ask("COMMIT")
+    reader.close()
+    assert live_generation(system, "products") == before
+    requests = [new_batch(10)]
+    system.produce("batch-requested", [(b["batch_id"], json.dumps(b)) for b in requests])
+    await_true("the live view goes on", lambda: system.count(
+        f"SELECT count(*) FROM voketag.products WHERE batch_id = '{requests[0]['batch_id']}'"
+        ) == 10, 30)
+    assert replay(system, "products", "--resume")["result"] == "swapped"
+    assert live_generation(system, "products") == before + 1
+    print("killed in the middle of a swap: the live view went on, and was swapped later")
+    return requests
+
+
+def check_swap_refused(system):
+    """By who reads the table, and by who looks at the database as it was; both are named."""
+    before = live_generation(system, "products")
+    for beginning, why in (("BEGIN; SELECT count(*) FROM voketag.products", "a reader holds"),
+                           ("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", "as it was some")):
+        reader = Session(system)
+        reader.ask(beginning)
+        arguments = ["--resume"] if loaded(system, "products") else []
+        began = time.monotonic()
+        result = replay(system, "products", "--lock-timeout-ms", "300", *arguments, check=False)
+        took = time.monotonic() - began
+        assert result["result"] == "not_swapped" and why in result["why"], result
+        assert "psql" in result["why"] and "--resume" in result["why"], result
+        assert live_generation(system, "products") == before
+        reader.ask("COMMIT")
+        reader.close()
+        print(f"refused after {took:.1f} s in all: {result['why']}")
+    assert replay(system, "products", "--resume")["result"] == "swapped"
+
+
+def check_two_at_once(system):
+    process = start_replay(system, "products", "--no-swap")
+    await_true("the first is at work", lambda: loaded(system, "products") > 0, 30, 0.01)
+    second = replay(system, "products", check=False)
+    assert "is at work already" in second.get("message", ""), second
+    assert "server process" in second["message"] and "--status" in second["message"]
+    status = json.loads(system.command("replay", "--view", "products", "--status",
+                                       "--json").stdout)
+    assert status["unfinished"]["at_work"] and status["unfinished"]["offsets_done"] > 0, status
+    assert process.wait(60) == 0, process.stderr.read()
+    system.command("replay", "--view", "products", "--abort")
+    assert system.count("SELECT count(*) FROM pg_class WHERE relname LIKE 'products_g%'") == 0
+    print("a second replay of the same view was refused")
+
+
+def main():
+    with System("replay") as system:
+        instance = system.start()
+        instance.await_ready()
+        requests = check_under_traffic(system)
+        large = [new_batch(LARGE)]
+        system.produce("batch-requested", [(b["batch_id"], json.dumps(b)) for b in large])
+        requests += large
+        await_rows(system, requests)
+        check_kill_while_loading(system)
+        requests += check_kill_while_swapping(system)
+        check_swap_refused(system)
+        check_two_at_once(system)
+        await_rows(system, requests)
+        assert instance.stop() == 0
+        assert system.consume("dead-letters") == []
+        audited = audit_batches(system, requests)
+        print(f"{len(requests)} batches, {audited} products: each exactly once after all swaps")
+
+
+if __name__ == "__main__":
+    main()
