@@ -13,7 +13,8 @@ import time
 import urllib.parse
 import uuid
 
-BINARY = os.environ.get("VOKETAG_BINARY", "build/release/voketag")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("VOKETAG_BINARY", str(ROOT / "build/release/voketag"))
 KAFKA = os.environ.get("VOKETAG_KAFKA", "")
 POSTGRES = os.environ.get("VOKETAG_POSTGRES", "")
 
@@ -63,8 +64,10 @@ class System:
         self.instances = []
 
     def __enter__(self):
-        self.command("topics", "create")
-        self.command("migrate")
+        # A broker on a busy machine may need longer than one command waits (exit code 3).
+        for arguments in (("topics", "create"), ("migrate",)):
+            await_true(f"voketag {' '.join(arguments)}", lambda a=arguments: self.command(
+                *a, check=False).returncode == 0, 120, 0.5)
         return self
 
     def __exit__(self, *failure):

@@ -11,7 +11,7 @@ from foreign_producer import ForeignProducer
 from servers import await_true
 from system import Instance
 
-READY_TIMEOUT_S = 120
+READY_TIMEOUT_S = 240
 # Ends the wait for something that need not come: how long a fault stays if nothing shows.
 PATIENCE_S = 20
 TMPFS_MIB = 64
@@ -141,7 +141,8 @@ class Faults:
         self.start_again()
 
     def state_corrupt(self):
-        """Some bytes of one file of the database are others."""
+        """Some bytes of one file of the database are others. Where that is found out only when they
+        are read, it ends with code 3 and is whole after the next start."""
         self.kill_target()
         files = sorted(path for path in self.target.state.rglob("*")
                        if path.is_file() and path.stat().st_size > 0 and path.name != "LOCK")

@@ -51,6 +51,14 @@ class World:
         self.small_disk_instance = plan.INSTANCES[-1]
 
     def __enter__(self):
+        try:
+            self.begin()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def begin(self):
         for name in plan.INSTANCES:
             listener = name.upper()
             proxy = Proxy(self.broker.listeners[listener])
@@ -69,8 +77,7 @@ class World:
                 name, VOKETAG_KAFKA=f"127.0.0.1:{self.kafka_proxies[name].port}",
                 VOKETAG_POSTGRES=self.system.postgres_at(self.postgres_proxies[name].port))
         for instance in self.instances.values():
-            instance.await_ready()
-        return self
+            instance.await_ready(fault_kinds.READY_TIMEOUT_S)
 
     def __exit__(self, kind, value, traceback):
         for instance in list(self.system.instances if self.system else []):
