@@ -98,16 +98,20 @@ Status KafkaMembership::poll(runtime::RebalanceListener& listener) {
 
 KafkaMembership::~KafkaMembership() {
   Nobody nobody;
-  if (left_ || close(nobody, kAbandonTimeoutMs)) return;
-  spdlog::warn("Kafka at {}: a client of group {} could not be closed within {} ms and stays behind.",
-               client_->options().bootstrap_servers, group_, kAbandonTimeoutMs);
-  queue_.release();
-  client_.release();
+  if (!left_) closed_ = close(nobody, kAbandonTimeoutMs);
+  if (closed_) return;
+  spdlog::warn("Kafka at {}: a client of group {} could not be closed and stays behind.",
+               client_->options().bootstrap_servers, group_);
+  // It may outlive the log of the process, which ends before it does.
+  rd_kafka_set_log_level(client_->get(), 0);
+  static_cast<void>(queue_.release());
+  static_cast<void>(client_.release());
 }
 
 void KafkaMembership::leave(runtime::RebalanceListener& listener) {
   if (std::exchange(left_, true)) return;
-  if (close(listener, kLeaveTimeoutMs)) return;
+  closed_ = close(listener, kLeaveTimeoutMs);
+  if (closed_) return;
   spdlog::warn(
       "Kafka at {}: group {} did not confirm within {} ms that this member left; its partitions "
       "move when its session times out.",
@@ -115,7 +119,7 @@ void KafkaMembership::leave(runtime::RebalanceListener& listener) {
 }
 
 bool KafkaMembership::close(runtime::RebalanceListener& listener, int timeout_ms) {
-  const Queue closing(rd_kafka_queue_new(client_->get()));
+  Queue closing(rd_kafka_queue_new(client_->get()));
   const ErrorObject error(rd_kafka_consumer_close_queue(client_->get(), closing.get()));
   if (error != nullptr) {
     spdlog::warn("{}", client_->error(*error, "leaving group " + group_).message);
@@ -126,7 +130,10 @@ bool KafkaMembership::close(runtime::RebalanceListener& listener, int timeout_ms
     const Event event(rd_kafka_queue_poll(closing.get(), 100));
     if (event != nullptr) serve(*event, listener);
   }
-  return rd_kafka_consumer_closed(client_->get()) != 0;
+  if (rd_kafka_consumer_closed(client_->get()) != 0) return true;
+  // The client stays behind, and what it still has to say goes here.
+  static_cast<void>(closing.release());
+  return false;
 }
 
 void KafkaMembership::serve(rd_kafka_event_t& event, runtime::RebalanceListener& listener) {

@@ -87,6 +87,7 @@ class KafkaMembership final : public KafkaMember {
   Queue queue_;
   events::Status failure_;  // set when this member cannot go on
   bool left_ = false;
+  bool closed_ = false;  // the group has confirmed; the client can be destroyed
 };
 
 }  // namespace voketag::kafka

@@ -181,7 +181,7 @@ class Broker(Server):
                                capture_output=True, timeout=30)
         return asked.returncode == 0
 
-    def await_ready(self, timeout_s=90):
+    def await_ready(self, timeout_s=240):
         await_true(f"{self.name} answers", self.answers, timeout_s, 0.1)
         return self
 
@@ -276,7 +276,7 @@ class Postgres(Server):
                 return self
             assert time.monotonic() < deadline, f"PostgreSQL does not start:\n{self.log_tail()}"
 
-    def await_ready(self, timeout_s=60):
+    def await_ready(self, timeout_s=240):
         def ready():
             return subprocess.run(
                 ["psql", self.url("postgres"), "-Xqc", "SELECT 1"],

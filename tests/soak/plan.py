@@ -16,13 +16,13 @@ FIRST_FAULT_S = 6
 LAST_FAULT_BEFORE_END_S = 4
 
 
-def draw_faults(seed, minutes, interval_s):
+def draw_faults(seed, minutes, interval_s, kinds=KINDS):
     dice = random.Random(f"{seed}/faults")
     faults, deck = [], []
     at_s = FIRST_FAULT_S
     while at_s <= minutes * 60 - LAST_FAULT_BEFORE_END_S:
         if not deck:
-            deck = dice.sample(KINDS, len(KINDS))
+            deck = dice.sample(kinds, len(kinds))
         faults.append({
             "at_s": round(at_s, 1),
             "kind": deck.pop(),

@@ -244,7 +244,8 @@ def stop_all(world):
 
 
 def soak(options):
-    planned = plan.draw_faults(options.seed, options.minutes, options.interval_s)
+    planned = plan.draw_faults(options.seed, options.minutes, options.interval_s,
+                               options.kinds)
     if options.plan:
         options.plan.write_text(json.dumps(
             {"seed": options.seed, "minutes": options.minutes, "interval_s": options.interval_s,
@@ -304,10 +305,15 @@ def main():
     parser.add_argument("--settle-s", type=float, default=SETTLE_S,
                         help="how long to wait at the end until all is done")
     parser.add_argument("--plan", type=pathlib.Path, help="write the plan to this file")
+    parser.add_argument("--kinds", type=lambda text: text.split(","), default=plan.KINDS,
+                        help="only these kinds of faults: " + ", ".join(plan.KINDS))
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args()
     if options.minutes <= 0 or options.interval_s <= 0 or options.products_per_s <= 0:
         parser.error("--minutes, --interval-s and --products-per-s must be greater than 0")
+    unknown = [kind for kind in options.kinds if kind not in plan.KINDS]
+    if unknown:
+        parser.error(f"there is no kind of fault {unknown[0]!r}")
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 32)
     return 0 if soak(options) else 1
