@@ -594,7 +594,8 @@ events::Status Worker::fenced(const CommitResult& result) {
   if (fenced_at_.size() >= kFencedMax) {
     return events::fail(events::Errc::kFenced,
                         options_.transactional_id + " was taken over " +
-                            std::to_string(kFencedMax) + " times within a minute (" + result.detail +
+                            std::to_string(kFencedMax) + " times within a minute (" +
+                            result.detail +
                             "): another process runs with the same VOKETAG_INSTANCE. Give each its "
                             "own name");
   }

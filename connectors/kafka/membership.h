@@ -55,8 +55,8 @@ class KafkaMembership final : public KafkaMember {
                                                                std::string_view topic);
   // Without leave() before: leaves all the same, telling nobody what is revoked. A consumer that is
   // destroyed while its group rebalances never ends (librdkafka waits for the assignment to be
-  // served), and the caller with it. Takes kAbandonTimeoutMs at most; if the group has not confirmed
-  // by then, the client stays behind, and the log says so.
+  // served), and the caller with it. Takes kAbandonTimeoutMs at most; if the group has not
+  // confirmed by then, the client stays behind, and the log says so.
   ~KafkaMembership() override;
 
   events::Status poll(runtime::RebalanceListener& listener) override;

@@ -1,6 +1,6 @@
 """The network between one client and a server, as a TCP relay that can be cut, frozen and slowed.
 
-It can also read along: `KafkaProxy` knows where one request or response of Kafka's protocol ends and
+It can also read along: `KafkaProxy` knows where a request or response of Kafka's protocol ends and
 the next begins, and `PostgresProxy` where a COMMIT passes. A watcher decides what becomes of each,
 so that a process can be killed, or its connection cut, at an exact point of a transaction, without
 anything in the program under test that knows of it.

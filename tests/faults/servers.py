@@ -70,7 +70,8 @@ class Server:
     def launch(self, command):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                DIE_WITH_PARENT + command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+                DIE_WITH_PARENT + command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                cwd="/")
 
     def running(self):
         return self.process is not None and self.process.poll() is None
@@ -250,7 +251,8 @@ class Postgres(Server):
         subprocess.run(
             ["setpriv", *self.as_user, "--no-new-privs", f"{self.binaries}/initdb", "-D",
              str(self.data), "--username=voketag", "--auth=trust", "--encoding=UTF8",
-             "--locale=C.UTF-8", "--no-sync"], check=True, capture_output=True, cwd="/", timeout=120)
+             "--locale=C.UTF-8", "--no-sync"],
+            check=True, capture_output=True, cwd="/", timeout=120)
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as settings:
             settings.write("listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n"
                            "shared_buffers = 128MB\nmax_wal_size = 4GB\nmax_connections = 200\n")
@@ -285,8 +287,9 @@ class Postgres(Server):
         return self
 
     def execute(self, sql, database="voketag"):
-        done = subprocess.run(["psql", self.url(database), "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1",
-                               "-c", sql], text=True, capture_output=True, timeout=120)
+        done = subprocess.run(["psql", self.url(database), "-X", "-A", "-t", "-v",
+                               "ON_ERROR_STOP=1", "-c", sql],
+                              text=True, capture_output=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return [line.split("|") for line in done.stdout.splitlines()]
 

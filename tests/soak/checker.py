@@ -164,7 +164,7 @@ class Inputs:
 def first_accepted(topics, findings, inputs):
     """The content that each batch was accepted with, and the places of those that conflict with it.
 
-    Also: each valid input was passed on exactly once, which its id (derived from its place) tells."""
+    Also: each valid input was passed on exactly once; its id, derived from its place, tells."""
     derived = {
         str(uuid.uuid5(NAMESPACE, f"batch-requested/{partition}/{offset}"
                                   "/voketag.batch-accepted.v1/0")): (partition, offset)
@@ -352,7 +352,7 @@ def audit_products(url, winners, roots, findings):
 
 
 def audit(topics, url, key, asked=()):
-    """Findings, and figures of what was looked at. `asked`: ids that a producer saw acknowledged."""
+    """Findings, and figures of what was looked at. `asked`: ids that Kafka has acknowledged."""
     findings = Findings()
     inputs = Inputs(topics)
     for batch_id in asked:

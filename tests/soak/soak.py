@@ -1,4 +1,4 @@
-"""Load, faults and an audit: see tests/soak/README.md. `./dev soak --help` says how it is called."""
+"""Load, faults and an audit: see tests/soak/README.md, and `./dev soak --help`."""
 
 import argparse
 import json
@@ -133,7 +133,8 @@ class World:
 
     def note_exit(self, instance):
         code = instance.process.returncode
-        said = [line for line in instance.log().splitlines() if '"error"' in line or "stopped" in line]
+        said = [line for line in instance.log().splitlines()
+                if '"error"' in line or "stopped" in line]
         text = f"{instance.name} ended with {code}: {said[-1][-400:] if said else 'nothing said'}"
         self.exits.append(text)
         if code in RESTARTED_CODES or (code == 1 and instance in self.may_refuse):

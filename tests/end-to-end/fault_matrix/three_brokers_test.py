@@ -1,5 +1,5 @@
-"""Cases 11, 12: a cluster of three (replication 3, min.insync.replicas 2) loses the broker that leads
-and coordinates, at work, one after the other: nobody has to do anything."""
+"""Cases 11, 12: a cluster of three (replication 3, min.insync.replicas 2) loses a broker that leads
+and coordinates, at work, and then another: nobody has to do anything."""
 
 import json
 import pathlib

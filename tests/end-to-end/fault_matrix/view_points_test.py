@@ -1,4 +1,4 @@
-"""Cases 5, 6, 19: what may befall the projections: around their COMMIT, and with PostgreSQL itself."""
+"""Cases 5, 6, 19: what may befall the projections, around their COMMIT and with PostgreSQL."""
 
 import subprocess
 import time
