@@ -14,6 +14,7 @@
 
 #include "runtime/projector.h"
 #include "runtime/worker.h"
+#include "state/store.h"
 
 namespace voketag::runtime {
 namespace {
@@ -68,6 +69,9 @@ struct Engine::Implementation {
     pthread_setname_np(pthread_self(), name.substr(0, kThreadNameMax).c_str());
     try {
       if (const events::Status status = body(); !status) fail(status.error());
+    } catch (const state::Failure& error) {
+      // The disk, in one way or another: started again, the process may well go on.
+      fail({events::Errc::kUnavailable, name + " failed: " + error.what()});
     } catch (const std::exception& error) {
       fail({events::Errc::kInternal, name + " failed: " + error.what()});
     }

@@ -124,6 +124,9 @@ struct CommitResult {
   // request may still be on its way and would end the *next* transaction of this producer. Open
   // another of the same id before the next begin.
   bool replace_producer = false;
+  // With kFenced: the group knows this member no more, a bad network being enough for that; nobody
+  // need have taken the id.
+  bool expelled = false;
 };
 
 // A producer with a transactional id. One transaction at a time. Not thread-safe.

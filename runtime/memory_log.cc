@@ -377,7 +377,9 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     if (refused) {
       finish(MemoryLog::Broker::Decision::kAborted);
       if (standing == Standing::kExpelled) {
-        return CommitResult{CommitOutcome::kFenced, "the group has expelled this member"};
+        return CommitResult{.outcome = CommitOutcome::kFenced,
+                            .detail = "the group has expelled this member",
+                            .expelled = true};
       }
       return CommitResult{CommitOutcome::kAborted, "the group has begun another generation"};
     }

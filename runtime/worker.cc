@@ -556,7 +556,7 @@ events::Status Worker::settle(const CommitResult& result) {
   events::Status settled;
   switch (result.outcome) {
     case CommitOutcome::kFenced:
-      return former_ ? former_refused() : fenced(result.detail);
+      return former_ ? former_refused() : fenced(result);
     case CommitOutcome::kCommitted:
       settled = keep_work();
       break;
@@ -632,14 +632,15 @@ events::Status Worker::former_refused() {
   return replace_producer();
 }
 
-events::Status Worker::fenced(const std::string& detail) {
+events::Status Worker::fenced(const CommitResult& result) {
   const events::Timestamp now = clock_.now();
   std::erase_if(fenced_at_, [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
-  if (!rebalanced_of_late()) fenced_at_.push_back(now);
+  if (!result.expelled && !rebalanced_of_late()) fenced_at_.push_back(now);
   if (fenced_at_.size() >= kFencedMax) {
     return events::fail(events::Errc::kFenced,
                         options_.transactional_id + " was taken over " +
-                            std::to_string(kFencedMax) + " times within a minute (" + detail +
+                            std::to_string(kFencedMax) + " times within a minute (" +
+                            result.detail +
                             "): another process runs with the same VOKETAG_INSTANCE. Give each its "
                             "own name");
   }

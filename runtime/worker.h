@@ -119,7 +119,7 @@ class Worker final : private RebalanceListener {
   events::Status restore_touched();
   events::Status fetch_again();
   events::Status former_refused();
-  events::Status fenced(const std::string& detail);
+  events::Status fenced(const CommitResult& result);
   events::Status reconnect_later(const events::Error& error);
   void drop_everything();
 

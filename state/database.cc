@@ -2,11 +2,18 @@
 
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_buffer_manager.h>
+#include <spdlog/spdlog.h>
 
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+#include <fstream>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "state/database_internal.h"
@@ -17,6 +24,27 @@ namespace voketag::state {
 namespace {
 
 constexpr int kCorruptCopiesMax = 1000;
+// A file of this name beside the database says that reading it has found corrupt data.
+constexpr const char* kCorruptMark = "rocksdb-is-corrupt";
+
+// RocksDB's warnings go where those of the process go. A log file of its own beside the state must
+// not be: when the disk is full, its second failing write ends the process by an assertion, before
+// anything can be said about the disk.
+class WarningLog final : public rocksdb::Logger {
+ public:
+  WarningLog() : Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+
+  void LogHeader(const char* /*format*/, va_list /*arguments*/) override {}
+
+  using Logger::Logv;
+  void Logv(const char* format, va_list arguments) override {
+    std::array<char, 1024> line{};
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    std::string_view text(line.data());
+    while (text.ends_with('\n') || text.ends_with(' ')) text.remove_suffix(1);
+    spdlog::warn("RocksDB: {}", text);
+  }
+};
 
 rocksdb::Options make_options(const DatabaseOptions& options) {
   rocksdb::Options result;
@@ -30,9 +58,7 @@ rocksdb::Options make_options(const DatabaseOptions& options) {
   result.max_background_jobs = 2;
   result.max_open_files = 256;
   result.max_total_wal_size = 64U << 20;
-  result.keep_log_file_num = 2;
-  result.max_log_file_size = 4U << 20;
-  result.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  result.info_log = std::make_shared<WarningLog>();
   result.compression = rocksdb::kNoCompression;
   // The log is not synced, so room that is set aside for it beforehand only costs.
   result.allow_fallocate = false;
@@ -74,6 +100,13 @@ bool is_lock_conflict(const rocksdb::Status& status) {
 
 }  // namespace
 
+events::Error Database::Implementation::failure(const rocksdb::Status& status,
+                                                const std::string& doing) const {
+  // Where it cannot be noted, the next start fails as this one did.
+  if (status.IsCorruption()) std::ofstream(directory / kCorruptMark) << status.ToString() << '\n';
+  return to_error(status, doing);
+}
+
 Database::Database(std::unique_ptr<Implementation> implementation)
     : implementation_(std::move(implementation)) {}
 
@@ -82,14 +115,14 @@ Database::~Database() = default;
 events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& directory,
                                                          const DatabaseOptions& options) {
   std::error_code error;
-  std::filesystem::create_directories(directory, error);
+  const std::filesystem::path path = directory / "rocksdb";
+  std::filesystem::create_directories(path, error);
   if (error) {
     return events::fail(events::Errc::kUnavailable,
                         "the state directory " + directory.string() + " cannot be made: " +
                             error.message() + "; set VOKETAG_STATE_DIR to one that can be written");
   }
   const rocksdb::Options rocksdb_options = make_options(options);
-  const std::filesystem::path path = directory / "rocksdb";
   auto implementation = std::make_unique<Implementation>();
   implementation->directory = directory;
   implementation->write_buffer_manager = rocksdb_options.write_buffer_manager;
@@ -101,8 +134,14 @@ events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::
                         "another process holds the state in " + path.string() +
                             "; stop it, or give this one a VOKETAG_STATE_DIR of its own");
   }
-  if (status.IsCorruption() || status.IsInvalidArgument() || status.IsNotFound()) {
+  const std::filesystem::path mark = directory / kCorruptMark;
+  const bool found_corrupt = std::filesystem::exists(mark, error);
+  if (found_corrupt || status.IsCorruption() || status.IsInvalidArgument() ||
+      status.IsNotFound()) {
+    if (status.ok()) delete std::exchange(raw, nullptr);
     if (const auto moved = move_aside(path); !moved) return tl::unexpected(moved.error());
+    std::filesystem::create_directories(path, error);
+    std::filesystem::remove(mark, error);
     implementation->began_anew = true;
     status = rocksdb::DB::Open(rocksdb_options, path.string(), &raw);
   }
@@ -133,7 +172,8 @@ std::size_t Database::memory_bytes() const {
 }
 
 events::Status Database::flush() {
-  return to_result(implementation_->db->Flush(rocksdb::FlushOptions()), "flushing the state");
+  return implementation_->result(implementation_->db->Flush(rocksdb::FlushOptions()),
+                                 "flushing the state");
 }
 
 const std::filesystem::path& Database::directory() const {

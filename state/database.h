@@ -28,8 +28,9 @@ struct DatabaseOptions {
 // Thread-safe. Each PartitionStore is used by one thread at a time.
 class Database {
  public:
-  // Opens or creates the database under `directory`. A corrupt one is moved aside to
-  // "<directory>.corrupt-<n>" and a new one begun: the stores are then rebuilt. Fails when another
+  // Opens or creates the database under `directory`. A corrupt one, or one in which the last run
+  // has read corrupt data, is moved aside to "<directory>/rocksdb.corrupt-<n>" and a new one
+  // begun: the stores are then rebuilt. Fails when another
   // process holds it (kConflict), or the disk is full or unwritable (kUnavailable).
   static events::Result<std::unique_ptr<Database>> open(const std::filesystem::path& directory,
                                                         const DatabaseOptions& options = {});

@@ -16,6 +16,14 @@
 namespace voketag::state {
 
 struct Database::Implementation {
+  // The failure in our words. That of corrupt data is noted, so that the next start moves the
+  // database aside: opening reads little of it and would find nothing wrong.
+  events::Error failure(const rocksdb::Status& status, const std::string& doing) const;
+  events::Status result(const rocksdb::Status& status, const std::string& doing) const {
+    if (status.ok()) return {};
+    return tl::unexpected(failure(status, doing));
+  }
+
   std::filesystem::path directory;
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffer_manager;
   std::unique_ptr<rocksdb::DB> db;

@@ -60,8 +60,10 @@ rocksdb::Slice slice(std::string_view text) {
 // A key has 1 KiB at most; a message is no place for one that breaks the rule.
 constexpr std::size_t kShownKeyBytesMax = 100;
 
-void require(const rocksdb::Status& status, const std::string& name) {
-  if (!status.ok()) throw Failure(to_error(status, "using the state " + name).message);
+template <class Implementation>
+void require(const rocksdb::Status& status, const Implementation& store) {
+  if (status.ok()) return;
+  throw Failure(store.database.failure(status, "using the state " + store.name).message);
 }
 
 }  // namespace
@@ -91,7 +93,7 @@ void PartitionStore::Implementation::scan(std::string_view key_prefix, std::stri
                                iterator->key().size() - prefix.size());
     if (!visit(key, {iterator->value().data(), iterator->value().size()})) break;
   }
-  require(iterator->status(), name);
+  require(iterator->status(), *this);
 }
 
 PartitionStore::PartitionStore(std::unique_ptr<Implementation> implementation)
@@ -105,7 +107,7 @@ std::optional<std::string> PartitionStore::get(std::string_view key) const {
   const auto status = self.overlay.GetFromBatchAndDB(self.database.db.get(), rocksdb::ReadOptions(),
                                                      self.full_key(key), &value);
   if (status.IsNotFound()) return std::nullopt;
-  require(status, self.name);
+  require(status, self);
   return value;
 }
 
@@ -117,11 +119,11 @@ void PartitionStore::put(std::string_view key, std::string_view value) {
                    std::to_string(kEntryBytesMax) + " are kept");
   }
   require(implementation_->overlay.Put(implementation_->full_key(key), slice(value)),
-          implementation_->name);
+          *implementation_);
 }
 
 void PartitionStore::erase(std::string_view key) {
-  require(implementation_->overlay.Delete(implementation_->full_key(key)), implementation_->name);
+  require(implementation_->overlay.Delete(implementation_->full_key(key)), *implementation_);
 }
 
 void PartitionStore::scan(std::string_view prefix, const Visitor& visit) const {
@@ -143,11 +145,11 @@ void PartitionStore::mark() {
 }
 
 void PartitionStore::rollback_to_mark() {
-  require(implementation_->overlay.RollbackToSavePoint(), implementation_->name);
+  require(implementation_->overlay.RollbackToSavePoint(), *implementation_);
 }
 
 void PartitionStore::release_mark() {
-  require(implementation_->overlay.PopSavePoint(), implementation_->name);
+  require(implementation_->overlay.PopSavePoint(), *implementation_);
 }
 
 void PartitionStore::for_each_change(const Change& visit) const {
@@ -176,17 +178,17 @@ void PartitionStore::drop_overlay() {
 
 events::Status PartitionStore::write_overlay(std::string_view position) {
   auto& self = *implementation_;
-  require(self.overlay.Put(self.position_key, seal(position)), self.name);
+  require(self.overlay.Put(self.position_key, seal(position)), self);
   const auto status =
       self.database.db->Write(rocksdb::WriteOptions(), self.overlay.GetWriteBatch());
   self.overlay.Clear();
-  return to_result(status, "writing the state " + self.name);
+  return self.database.result(status, "writing the state " + self.name);
 }
 
 void PartitionStore::apply(std::string_view key, std::optional<std::string_view> value) {
   auto& self = *implementation_;
   const std::string full = self.full_key(key);
-  require(value ? self.applied.Put(full, slice(*value)) : self.applied.Delete(full), self.name);
+  require(value ? self.applied.Put(full, slice(*value)) : self.applied.Delete(full), self);
 }
 
 std::size_t PartitionStore::applied_bytes() const {
@@ -195,10 +197,10 @@ std::size_t PartitionStore::applied_bytes() const {
 
 events::Status PartitionStore::write_applied(std::string_view position) {
   auto& self = *implementation_;
-  require(self.applied.Put(self.position_key, seal(position)), self.name);
+  require(self.applied.Put(self.position_key, seal(position)), self);
   const auto status = self.database.db->Write(rocksdb::WriteOptions(), &self.applied);
   self.applied.Clear();
-  return to_result(status, "restoring the state " + self.name);
+  return self.database.result(status, "restoring the state " + self.name);
 }
 
 std::optional<std::string> PartitionStore::position() const {
@@ -206,7 +208,7 @@ std::optional<std::string> PartitionStore::position() const {
   std::string sealed;
   const auto status = self.database.db->Get(rocksdb::ReadOptions(), self.position_key, &sealed);
   if (status.IsNotFound()) return std::nullopt;
-  require(status, self.name);
+  require(status, self);
   return unseal(sealed);
 }
 
@@ -218,8 +220,8 @@ events::Status PartitionStore::wipe() {
   rocksdb::WriteBatch batch;
   batch.Delete(self.position_key);
   batch.DeleteRange(self.database.db->DefaultColumnFamily(), self.prefix, self.prefix_end);
-  return to_result(self.database.db->Write(rocksdb::WriteOptions(), &batch),
-                   "wiping the state " + self.name);
+  return self.database.result(self.database.db->Write(rocksdb::WriteOptions(), &batch),
+                              "wiping the state " + self.name);
 }
 
 }  // namespace voketag::state

@@ -17,17 +17,12 @@ inline events::Error to_error(const rocksdb::Status& status, const std::string& 
                                           status.ToString() + ")"};
   }
   if (status.IsCorruption()) {
-    return {events::Errc::kCorrupt, doing + ": " + status.ToString() +
-                                        "; remove the state directory, it is rebuilt from the "
-                                        "changelogs"};
+    return {events::Errc::kUnavailable, doing + ": " + status.ToString() +
+                                            "; start again: the state is moved aside then and "
+                                            "rebuilt from the changelogs"};
   }
   return {events::Errc::kUnavailable,
           doing + ": " + status.ToString() + "; look at the disk that holds the state"};
-}
-
-inline events::Status to_result(const rocksdb::Status& status, const std::string& doing) {
-  if (status.ok()) return {};
-  return tl::unexpected(to_error(status, doing));
 }
 
 }  // namespace voketag::state

@@ -1,5 +1,6 @@
 #include "connectors/kafka/control.h"
 
+#include <algorithm>
 #include <array>
 #include <thread>
 
@@ -60,6 +61,40 @@ PartitionList list_of(const Client& client, std::span<const TopicPartition> part
                                       partition.partition);
   }
   return list;
+}
+
+// Whether the failure says that librdkafka's idea of who leads a partition is out of date.
+bool led_by_another(rd_kafka_resp_err_t code) {
+  switch (code) {
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// librdkafka's admin requests take leader and epoch from its metadata cache and never renew it for
+// them: after a broker has restarted the same request would fail until the cache expires, a quarter
+// of an hour later. Asking for a topic's metadata renews its place in the cache.
+void ask_who_leads(const Client& client, std::span<const TopicPartition> partitions,
+                   const Deadline& deadline) {
+  std::set<std::string> topics;
+  for (const TopicPartition& partition : partitions) {
+    topics.insert(client.full_topic(partition.topic));
+  }
+  for (const std::string& topic : topics) {
+    const TopicHandle handle(rd_kafka_topic_new(client.get(), topic.c_str(), nullptr));
+    if (handle == nullptr) continue;
+    const rd_kafka_metadata_t* metadata = nullptr;
+    // Where it fails, so will the request that is made anew.
+    if (rd_kafka_metadata(client.get(), 0, handle.get(), &metadata,
+                          std::max(1, deadline.remaining_ms())) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+      rd_kafka_metadata_destroy(metadata);
+    }
+  }
 }
 
 void wait_before_asking_again(const Deadline& deadline) {
@@ -233,6 +268,7 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
       return tl::unexpected(client_->error(failure.code, what + " " + failure.where));
     }
     wait_before_asking_again(deadline);
+    if (led_by_another(failure.code)) ask_who_leads(*client_, partitions, deadline);
   }
 }
 

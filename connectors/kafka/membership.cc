@@ -13,6 +13,8 @@ using events::Status;
 
 // Bound of a leave: two rebalance callbacks and a request.
 constexpr int kLeaveTimeoutMs = 10000;
+// Bound of leaving without anything to hand over.
+constexpr int kAbandonTimeoutMs = 3000;
 // Bound of one poll: a rebalance is a handful of events.
 constexpr int kEventsMax = 64;
 
@@ -43,6 +45,13 @@ Client::Settings settings_for(const KafkaOptions& options, std::string_view grou
   };
   return settings;
 }
+
+// For a member whose owner has given everything up already.
+class Nobody final : public runtime::RebalanceListener {
+  void on_assigned(std::span<const std::int32_t> /*partitions*/) override {}
+  void on_revoked(std::span<const std::int32_t> /*partitions*/) override {}
+  void on_lost(std::span<const std::int32_t> /*partitions*/) override {}
+};
 
 PartitionList copy_at_end(const rd_kafka_topic_partition_list_t& partitions) {
   PartitionList copy(rd_kafka_topic_partition_list_copy(&partitions));
@@ -87,25 +96,44 @@ Status KafkaMembership::poll(runtime::RebalanceListener& listener) {
   return failure_;
 }
 
+KafkaMembership::~KafkaMembership() {
+  Nobody nobody;
+  if (!left_) closed_ = close(nobody, kAbandonTimeoutMs);
+  if (closed_) return;
+  spdlog::warn("Kafka at {}: a client of group {} could not be closed and stays behind.",
+               client_->options().bootstrap_servers, group_);
+  // It may outlive the log of the process, which ends before it does.
+  rd_kafka_set_log_level(client_->get(), 0);
+  static_cast<void>(queue_.release());
+  static_cast<void>(client_.release());
+}
+
 void KafkaMembership::leave(runtime::RebalanceListener& listener) {
   if (std::exchange(left_, true)) return;
-  const Queue closing(rd_kafka_queue_new(client_->get()));
+  closed_ = close(listener, kLeaveTimeoutMs);
+  if (closed_) return;
+  spdlog::warn(
+      "Kafka at {}: group {} did not confirm within {} ms that this member left; its partitions "
+      "move when its session times out.",
+      client_->options().bootstrap_servers, group_, kLeaveTimeoutMs);
+}
+
+bool KafkaMembership::close(runtime::RebalanceListener& listener, int timeout_ms) {
+  Queue closing(rd_kafka_queue_new(client_->get()));
   const ErrorObject error(rd_kafka_consumer_close_queue(client_->get(), closing.get()));
   if (error != nullptr) {
     spdlog::warn("{}", client_->error(*error, "leaving group " + group_).message);
-    return;
+    return false;
   }
-  const Deadline deadline(kLeaveTimeoutMs);
+  const Deadline deadline(timeout_ms);
   while (rd_kafka_consumer_closed(client_->get()) == 0 && !deadline.passed()) {
     const Event event(rd_kafka_queue_poll(closing.get(), 100));
     if (event != nullptr) serve(*event, listener);
   }
-  if (rd_kafka_consumer_closed(client_->get()) == 0) {
-    spdlog::warn(
-        "Kafka at {}: group {} did not confirm within {} ms that this member left; its partitions "
-        "move when its session times out.",
-        client_->options().bootstrap_servers, group_, kLeaveTimeoutMs);
-  }
+  if (rd_kafka_consumer_closed(client_->get()) != 0) return true;
+  // The client stays behind, and what it still has to say goes here.
+  static_cast<void>(closing.release());
+  return false;
 }
 
 void KafkaMembership::serve(rd_kafka_event_t& event, runtime::RebalanceListener& listener) {

@@ -53,8 +53,11 @@ class KafkaMembership final : public KafkaMember {
   static events::Result<std::unique_ptr<KafkaMembership>> join(const KafkaOptions& options,
                                                                std::string_view group,
                                                                std::string_view topic);
-  // Without leave() before: the group notices only when the session times out, as after a crash.
-  ~KafkaMembership() override = default;
+  // Without leave() before: leaves all the same, telling nobody what is revoked. A consumer that is
+  // destroyed while its group rebalances never ends (librdkafka waits for the assignment to be
+  // served), and the caller with it. Takes kAbandonTimeoutMs at most; if the group has not
+  // confirmed by then, the client stays behind, and the log says so.
+  ~KafkaMembership() override;
 
   events::Status poll(runtime::RebalanceListener& listener) override;
   void leave(runtime::RebalanceListener& listener) override;
@@ -68,6 +71,8 @@ class KafkaMembership final : public KafkaMember {
  private:
   KafkaMembership(std::unique_ptr<Client> client, std::string group, std::string topic);
 
+  // Whether the group has confirmed in time.
+  bool close(runtime::RebalanceListener& listener, int timeout_ms);
   void serve(rd_kafka_event_t& event, runtime::RebalanceListener& listener);
   void assign(const rd_kafka_topic_partition_list_t& partitions,
               runtime::RebalanceListener& listener);
@@ -82,6 +87,7 @@ class KafkaMembership final : public KafkaMember {
   Queue queue_;
   events::Status failure_;  // set when this member cannot go on
   bool left_ = false;
+  bool closed_ = false;  // the group has confirmed; the client can be destroyed
 };
 
 }  // namespace voketag::kafka

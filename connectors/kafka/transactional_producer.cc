@@ -236,7 +236,10 @@ CommitResult KafkaTransactionalProducer::give_up(const Ending& ending, const Kaf
   // its partitions stay its own until its listener has been told otherwise.
   const bool still_member = ending.verdict == Verdict::kStale && member != nullptr &&
                             !member_id.empty() && member->member_id() == member_id;
-  if (ending.verdict != Verdict::kAbort && !still_member) aborted.outcome = CommitOutcome::kFenced;
+  if (ending.verdict != Verdict::kAbort && !still_member) {
+    aborted.outcome = CommitOutcome::kFenced;
+    aborted.expelled = true;
+  }
   return aborted;
 }
 

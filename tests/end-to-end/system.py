@@ -13,9 +13,13 @@ import time
 import urllib.parse
 import uuid
 
-BINARY = os.environ.get("VOKETAG_BINARY", "build/release/voketag")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("VOKETAG_BINARY", str(ROOT / "build/release/voketag"))
 KAFKA = os.environ.get("VOKETAG_KAFKA", "")
 POSTGRES = os.environ.get("VOKETAG_POSTGRES", "")
+
+# A test that is itself ended leaves no process behind: the kernel ends them with it.
+DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
 
 
 def await_true(what, check, timeout_s, interval_s=0.05):
@@ -31,23 +35,26 @@ def await_true(what, check, timeout_s, interval_s=0.05):
 
 
 class System:
-    """A token key, a topic prefix, a database, a directory of its own; any number of instances."""
+    """A token key, a topic prefix, a database, a directory of its own; any number of instances.
 
-    def __init__(self, name, **environment):
+    On the Kafka and the PostgreSQL of VOKETAG_KAFKA and VOKETAG_POSTGRES, or on others."""
+
+    def __init__(self, name, kafka=None, postgres=None, **environment):
         suffix = secrets.token_hex(4)
+        self.kafka = kafka or KAFKA
+        self.postgres_server = postgres or POSTGRES
         self.prefix = f"{name}-{suffix}."
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix=f"voketag-{name}-"))
         self.key = secrets.token_bytes(32)
         self.database = f"{name}_{suffix}".replace("-", "_")
-        psql(POSTGRES, f'CREATE DATABASE "{self.database}"')
-        parts = urllib.parse.urlsplit(POSTGRES)
-        self.postgres = urllib.parse.urlunsplit(parts._replace(path="/" + self.database))
+        psql(self.postgres_server, f'CREATE DATABASE "{self.database}"')
+        self.postgres = self.postgres_at()
         key_text = base64.urlsafe_b64encode(self.key).rstrip(b"=").decode()
         self.environment = {
             name: value for name, value in os.environ.items()
             if not name.startswith(("VOKETAG_", "BLOCKCHAIN_"))
         } | {
-            "VOKETAG_KAFKA": KAFKA,
+            "VOKETAG_KAFKA": self.kafka,
             "VOKETAG_POSTGRES": self.postgres,
             "VOKETAG_TOPIC_PREFIX": self.prefix,
             "VOKETAG_TOKEN_KEYS": f"1:{key_text}",
@@ -57,8 +64,10 @@ class System:
         self.instances = []
 
     def __enter__(self):
-        self.command("topics", "create")
-        self.command("migrate")
+        # A broker on a busy machine may need longer than one command waits (exit code 3).
+        for arguments in (("topics", "create"), ("migrate",)):
+            await_true(f"voketag {' '.join(arguments)}", lambda a=arguments: self.command(
+                *a, check=False).returncode == 0, 120, 0.5)
         return self
 
     def __exit__(self, *failure):
@@ -66,9 +75,17 @@ class System:
             instance.kill()
         if failure[0] is None:
             shutil.rmtree(self.directory, ignore_errors=True)
-            psql(POSTGRES, f'DROP DATABASE "{self.database}" WITH (FORCE)')
+            psql(self.postgres_server, f'DROP DATABASE "{self.database}" WITH (FORCE)')
         else:
             print(f"what was left behind lies in {self.directory}")
+
+    def postgres_at(self, port=None):
+        """The database's URL, through another port (a proxy's) if one is given."""
+        parts = urllib.parse.urlsplit(self.postgres_server)
+        if port is not None:
+            user = parts.netloc.rpartition("@")[0]
+            parts = parts._replace(netloc=f"{user}@127.0.0.1:{port}")
+        return urllib.parse.urlunsplit(parts._replace(path="/" + self.database))
 
     def command(self, *arguments, check=True, stdin=None, timeout_s=120):
         """Runs a command of voketag to its end."""
@@ -89,13 +106,13 @@ class System:
     def produce(self, topic, records):
         """Produces (key, value) pairs of text by kcat, which knows nothing of us."""
         lines = "".join(f"{key}\t{value}\n" for key, value in records)
-        subprocess.run(["kcat", "-P", "-b", KAFKA, "-t", self.prefix + topic, "-K", "\t"],
+        subprocess.run(["kcat", "-P", "-b", self.kafka, "-t", self.prefix + topic, "-K", "\t"],
                        input=lines, text=True, check=True, capture_output=True, timeout=60)
 
     def consume(self, topic):
         """Every committed record of a topic, as dictionaries with key, value (text) and headers."""
         done = subprocess.run(
-            ["kcat", "-C", "-b", KAFKA, "-t", self.prefix + topic, "-e", "-q", "-J", "-o",
+            ["kcat", "-C", "-b", self.kafka, "-t", self.prefix + topic, "-e", "-q", "-J", "-o",
              "beginning", "-X", "isolation.level=read_committed", "-X",
              "fetch.message.max.bytes=9000000"],
             text=True, errors="replace", check=True, capture_output=True, timeout=300)
@@ -125,7 +142,8 @@ class Instance:
     def __init__(self, system, name, environment):
         self.system = system
         self.name = name
-        self.state = system.directory / f"state-{name}"
+        self.state = pathlib.Path(
+            environment.pop("VOKETAG_STATE_DIR", system.directory / f"state-{name}"))
         self.log_path = system.directory / f"{name}.log"
         self.environment = system.environment | {
             "VOKETAG_INSTANCE": name,
@@ -138,8 +156,9 @@ class Instance:
         assert self.process is None or self.process.poll() is not None
         with open(self.log_path, "ab") as log:
             self.log_from = log.tell()
-            self.process = subprocess.Popen([BINARY, "run"], env=self.environment,
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen([*DIE_WITH_PARENT, BINARY, "run"],
+                                            env=self.environment, stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
 
     def log(self):
         with open(self.log_path, "rb") as log:
@@ -158,6 +177,14 @@ class Instance:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
+
+    def freeze(self):
+        """SIGSTOP: it is there, and does nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        if self.running():
+            self.process.send_signal(signal.SIGCONT)
 
     def stop(self, timeout_s=60):
         """SIGTERM, and the exit code."""

@@ -177,6 +177,33 @@ TEST_F(PartitionStoreTest, MovesACorruptDatabaseAsideAndBeginsAnew) {
   EXPECT_TRUE(std::filesystem::exists(directory_ / "rocksdb.corrupt-1"));
 }
 
+// Opening a database reads little of it: damage in a table shows when its rows are read.
+TEST_F(PartitionStoreTest, MovesADatabaseAsideInWhichCorruptDataWasRead) {
+  store_->put("k/a", std::string(10'000, 'x'));
+  ASSERT_TRUE(store_->write_overlay("at 1"));
+  ASSERT_TRUE(database_->flush());
+  store_.reset();
+  database_.reset();
+  for (const auto& entry : std::filesystem::directory_iterator(directory_ / "rocksdb")) {
+    if (entry.path().extension() != ".sst") continue;
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(5'000);
+    file << "damage";
+  }
+  open();
+  EXPECT_FALSE(database_->began_anew());
+  EXPECT_THROW(store_->get("k/a"), Failure);
+  store_.reset();
+  database_.reset();
+  open();
+  EXPECT_TRUE(database_->began_anew());
+  EXPECT_EQ(store_->get("k/a"), std::nullopt);
+  store_.reset();
+  database_.reset();
+  open();
+  EXPECT_FALSE(database_->began_anew());
+}
+
 TEST_F(PartitionStoreTest, RefusesADatabaseThatAnotherHolds) {
   const auto second = Database::open(directory_);
   ASSERT_FALSE(second);

@@ -1,0 +1,152 @@
+"""Cases 22, 23, 26: what the log itself holds: too little, somebody's open transaction, other
+versions of an event."""
+
+import json
+import subprocess
+
+from matrix import System, Work, await_true, case, new_batch
+
+from foreign_producer import ForeignProducer
+from servers import JARS, ROOT
+
+SCHEMAS = ROOT / "schemas"
+
+
+def delete_records(system, topic, before):
+    """By Kafka's own tool: what retention does, only sooner. `before` by partition."""
+    wanted = system.directory / "delete.json"
+    wanted.write_text(json.dumps({"version": 1, "partitions": [
+        {"topic": system.prefix + topic, "partition": partition, "offset": offset}
+        for partition, offset in before.items()]}))
+    done = subprocess.run(
+        ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS}/*",
+         f"-Dlog4j2.configurationFile={ROOT}/dev.d/kafka-log4j2.xml",
+         f"-Dvoketag.log={system.directory}/tool.log",
+         "org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server", system.kafka,
+         "--offset-json-file", str(wanted)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def below_retention():
+    """It stops and says where; it skips nothing, at whichever start."""
+    with case(22, "input offsets have fallen out of retention"), System("retention") as system:
+        instance = system.start("one").await_ready()
+        work = Work(system)
+        work.ask(*[3] * 24)
+        work.await_done()
+        assert instance.stop() == 0
+        work.ask(*[3] * 24)
+        ends = {}
+        for record in system.consume("batch-requested"):
+            ends[record["partition"]] = record["offset"] + 1
+        delete_records(system, "batch-requested", ends)
+        for _ in range(2):
+            instance.start()
+            await_true("it stops", lambda: not instance.running(), 60)
+            assert instance.process.returncode == 1, instance.process.returncode
+            assert ("is no longer in the log: records were deleted before they were processed"
+                    in instance.log()), instance.log()[-2000:]
+        assert len(system.consume("batch-accepted")) == 24
+
+
+def foreign_transaction():
+    """A partition stands still behind somebody's open transaction, and goes on when it has ended;
+    the others know nothing of it."""
+    with case(23, "a foreign transaction is open on an input"), System("foreign") as system:
+        instance = system.start("one").await_ready()
+        work = Work(system)
+        work.ask(*[3] * 24)
+        work.await_done()
+        producer = ForeignProducer(system.kafka, "a-stranger")
+        producer.begin()
+        aborted = new_batch(5)
+        producer.produce(system.prefix + "batch-requested", json.dumps(aborted).encode(), 3)
+        batches = [new_batch(3) for _ in range(24)]
+        for index, batch in enumerate(batches):
+            subprocess.run(["kcat", "-P", "-b", system.kafka, "-t",
+                            system.prefix + "batch-requested", "-p", str(index % 12)],
+                           input=json.dumps(batch), text=True, check=True, timeout=60)
+        work.asked += batches
+        await_true("all but that partition's are done", lambda: work.completed() == 46, 60, 0.2)
+        blocked = [batch["batch_id"] for batch in batches[3::12]]
+        assert not {event["batch_id"] for event in system.events("batch-accepted")} & set(blocked)
+        producer.abort()
+        producer.close()
+        work.await_done()
+        # One that commits is an input like any other.
+        producer = ForeignProducer(system.kafka, "a-stranger")
+        producer.begin()
+        committed = new_batch(5)
+        producer.produce(system.prefix + "batch-requested", json.dumps(committed).encode(), 3)
+        producer.commit()
+        producer.close()
+        work.asked.append(committed)
+        work.await_done()
+        assert instance.stop() == 0
+        work.audit()
+
+
+def optional_members(topic):
+    schema = json.loads((SCHEMAS / f"{topic}.schema.json").read_text())
+    return set(schema["properties"]) - set(schema["required"])
+
+
+def rewrite(record, topic, newer):
+    """The event as a newer version would write it, with members that this one does not know; or as
+    an older one, with none but those that are required."""
+    event = json.loads(record["value"])
+    if newer:
+        event |= {"of_tomorrow": {"nested": [1, 2.5, "x"]}, "another": None}
+    else:
+        event = {name: event[name] for name in event if name not in optional_members(topic)}
+    return json.dumps(event)
+
+
+# What one processor hands to the next: the topic, who reads it, and what he makes of it.
+HAND_OVERS = (
+    ("batch-accepted", "batches", "token-chunk-requested"),
+    ("token-chunk-requested", "tokens", "tokens-generated"),
+    ("merkle-subtree-computed", "merkle", "merkle-root-computed"),
+    ("merkle-root-computed", "anchoring", "anchor-queue"),
+)
+
+
+def other_versions():
+    """Every event that one processor hands to the next, written by another version: what becomes of
+    it is the same, byte by byte."""
+    with System("versions") as system:
+        work = Work(system)
+        instance = system.start("one").await_ready()
+        work.ask(1, 1024, 2500, 7, sku="a-sku", metadata={"a": 1})
+        work.await_done()
+        assert instance.stop() == 0
+        for topic, role, made in HAND_OVERS:
+            records = system.consume(topic)
+            wanted = sorted((r["key"], r["value"]) for r in system.consume(made))
+            for newer in (True, False):
+                if not newer and not optional_members(topic):
+                    continue
+                values = [(r["key"], rewrite(r, topic, newer)) for r in records]
+                with case(26, f"{topic} of {'a newer' if newer else 'an older'} version"), System(
+                        "version", **{name: system.environment[name]
+                                      for name in ("VOKETAG_TOKEN_KEYS",)}) as other:
+                    check_version(other, role, topic, values, made, wanted)
+
+
+def check_version(other, role, topic, values, made, wanted):
+    instance = other.start("one", VOKETAG_ROLES=role).await_ready()
+    other.produce(topic, values)
+    await_true("as many outputs", lambda: len(other.consume(made)) >= len(wanted), 60, 0.2)
+    assert instance.stop() == 0, instance.log()[-2000:]
+    assert not other.consume("dead-letters"), other.consume("dead-letters")
+    assert sorted((r["key"], r["value"]) for r in other.consume(made)) == wanted
+
+
+def main():
+    below_retention()
+    foreign_transaction()
+    other_versions()
+
+
+if __name__ == "__main__":
+    main()

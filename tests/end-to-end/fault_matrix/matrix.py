@@ -1,0 +1,104 @@
+"""What the cases of the fault matrix share: cases by number, work to be done, and the audit."""
+
+import contextlib
+import json
+import pathlib
+import sys
+import threading
+import time
+
+TESTS = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TESTS / "end-to-end"), str(TESTS / "faults"), str(TESTS / "soak")]
+
+# pylint: disable=wrong-import-position
+import checker
+from system import System, await_true, new_batch
+
+
+@contextlib.contextmanager
+def case(number, what):
+    """Names the case (facts in README.md) and says how long it took."""
+    began = time.monotonic()
+    try:
+        yield
+    except AssertionError:
+        print(f"case {number}, {what}: FAILED after {time.monotonic() - began:.1f} s")
+        raise
+    print(f"case {number}, {what}: {time.monotonic() - began:.1f} s")
+
+
+class Work:
+    """Batches that were asked for, and whether all of them, and nothing else, came to be."""
+
+    def __init__(self, system):
+        self.system = system
+        self.asked = []
+
+    def ask(self, *sizes, **fields):
+        requests = [new_batch(size, **fields) for size in sizes]
+        self.asked += requests
+        self.system.produce("batch-requested",
+                            [(r["batch_id"], json.dumps(r)) for r in requests])
+        return [request["batch_id"] for request in requests]
+
+    def completed(self):
+        return self.system.count(
+            "SELECT count(*) FROM voketag.batches WHERE status = 'completed'")
+
+    def done(self):
+        products = sum(request["product_count"] for request in self.asked)
+        return (self.completed() >= len(self.asked) and
+                self.system.count("SELECT count(*) FROM voketag.products") >= products)
+
+    def await_done(self, timeout_s=90):
+        await_true("all that was asked for is done", self.done, timeout_s, 0.2)
+
+    def await_roots(self, batch_ids, timeout_s=60):
+        """As Kafka's readers see them; the views need not be there."""
+        await_true("the batches have their roots", lambda: set(batch_ids) <= {
+            event["batch_id"] for event in self.system.events("merkle-root-computed")},
+                   timeout_s, 0.2)
+
+    def audit(self):
+        """Each input had exactly one effect, in every topic and every view."""
+        findings, figures = checker.audit(
+            checker.Topics(self.system.kafka, self.system.prefix), self.system.postgres,
+            self.system.key, [request["batch_id"] for request in self.asked])
+        assert findings.clean(), "\n".join(findings.lines())
+        assert figures["batches"] == len(self.asked), figures
+        return figures
+
+
+class Once:
+    """A watcher of a proxy (proxy.py) that acts at the first piece that `matches`, and then lets
+    everything pass. `act(connection)` returns what becomes of the piece."""
+
+    def __init__(self, proxy, matches, act):
+        self.proxy = proxy
+        self.matches = matches
+        self.act = act
+        self.lock = threading.Lock()
+        self.met = threading.Event()
+        proxy.watcher = self
+
+    def __call__(self, kind, api_key, piece, connection):
+        with self.lock:
+            if self.met.is_set() or not self.matches(kind, api_key, piece):
+                return "pass"
+            self.met.set()
+        return self.act(connection)
+
+    def await_met(self, what, timeout_s=60):
+        assert self.met.wait(timeout_s), f"{what} was not met within {timeout_s} s"
+        self.proxy.watcher = None
+
+
+def kill_at(instance):
+    """For Once: kill -9, and the piece that was seen reaches nobody."""
+    def act(_):
+        instance.process.kill()
+        return "drop"
+    return act
+
+
+__all__ = ["Once", "System", "Work", "await_true", "case", "kill_at", "new_batch"]

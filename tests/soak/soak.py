@@ -1,0 +1,324 @@
+"""Load, faults and an audit: see tests/soak/README.md, and `./dev soak --help`."""
+
+import argparse
+import json
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "faults"), str(HERE.parent / "end-to-end")]
+
+# pylint: disable=wrong-import-position
+import checker
+import faults as fault_kinds
+import plan
+from load import Load
+from proxy import Proxy
+from servers import Cluster, Postgres
+from system import System
+
+SETTLE_S = 240
+# What a supervisor restarts: a service failed (docs/troubleshooting.md). Anything else is a finding
+# unless the fault under way explains it.
+RESTARTED_CODES = (3, 4)
+RESTART_PAUSE_S = 1.0
+
+
+class World:
+    """Servers, proxies, instances; the supervisor that restarts what may be restarted."""
+
+    def __init__(self, progress):
+        self.progress = progress
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="voketag-soak-"))
+        self.cluster = Cluster(self.directory, brokers=1,
+                               listeners=[name.upper() for name in plan.INSTANCES])
+        self.broker = self.cluster.brokers[0]
+        self.bootstrap = self.cluster.bootstrap
+        self.postgres = Postgres()
+        self.kafka_proxies, self.postgres_proxies = {}, {}
+        self.instances = {}
+        self.system = None
+        self.expected_down = set()  # a fault has ended them and will start them
+        self.may_refuse = set()     # a fault that ends them with exit code 1 is under way
+        self.died_at = {}
+        self.exits = []             # of processes that ended by themselves
+        self.findings = []
+        self.small_disk_instance = plan.INSTANCES[-1]
+
+    def __enter__(self):
+        try:
+            self.begin()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def begin(self):
+        for name in plan.INSTANCES:
+            listener = name.upper()
+            proxy = Proxy(self.broker.listeners[listener])
+            self.broker.advertised[listener] = proxy.port
+            self.kafka_proxies[name] = proxy
+            self.postgres_proxies[name] = Proxy(self.postgres.port)
+        self.cluster.start()
+        self.postgres.create()
+        self.system = System("soak", kafka=self.bootstrap, postgres=self.postgres.url())
+        self.system.__enter__()
+        for name in plan.INSTANCES:
+            state = self.system.directory / f"state-{name}"
+            if name == self.small_disk_instance:
+                fault_kinds.mount_small_disk(state)
+            self.instances[name] = self.system.start(
+                name, VOKETAG_KAFKA=f"127.0.0.1:{self.kafka_proxies[name].port}",
+                VOKETAG_POSTGRES=self.system.postgres_at(self.postgres_proxies[name].port))
+        for instance in self.instances.values():
+            instance.await_ready(fault_kinds.READY_TIMEOUT_S)
+
+    def __exit__(self, kind, value, traceback):
+        for instance in list(self.system.instances if self.system else []):
+            instance.kill()
+        failed = kind is not None or bool(self.findings)
+        if self.system:
+            fault_kinds.unmount_small_disk(self.system.directory / f"state-{plan.INSTANCES[-1]}")
+        self.cluster.kill()
+        for proxy in (*self.kafka_proxies.values(), *self.postgres_proxies.values()):
+            proxy.close()
+        self.postgres.remove()
+        if failed:
+            self.say(f"logs and state lie in {self.system and self.system.directory}; the broker's "
+                     f"in {self.directory}")
+        else:
+            shutil.rmtree(self.system.directory, ignore_errors=True)
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def say(self, text):
+        self.progress.line(text)
+
+    def find(self, text):
+        self.findings.append(text)
+        self.say("FOUND " + text)
+
+    def expect(self, what, found, wanted):
+        if found != wanted:
+            self.find(f"{what}: {found} instead of {wanted}")
+
+    # ---- time passes; what ends by itself is started again, as a supervisor would
+
+    def wait(self, seconds):
+        deadline = time.monotonic() + seconds
+        while True:
+            self.supervise()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return
+            time.sleep(min(0.1, left_s))
+            self.progress.tick()
+
+    def supervise(self):
+        now = time.monotonic()
+        for instance in self.instances.values():
+            if instance in self.expected_down or instance.running():
+                continue
+            if instance not in self.died_at:
+                self.died_at[instance] = now
+                self.note_exit(instance)
+            elif now - self.died_at[instance] >= RESTART_PAUSE_S:
+                del self.died_at[instance]
+                instance.start()
+
+    def note_exit(self, instance):
+        code = instance.process.returncode
+        said = [line for line in instance.log().splitlines()
+                if '"error"' in line or "stopped" in line]
+        text = f"{instance.name} ended with {code}: {said[-1][-400:] if said else 'nothing said'}"
+        self.exits.append(text)
+        if code in RESTARTED_CODES or (code == 1 and instance in self.may_refuse):
+            self.say(text)
+        else:
+            self.find(text)
+
+    def await_ready(self, instance, timeout_s):
+        """It may end meanwhile for a reason that passes, and is started again."""
+        deadline = time.monotonic() + timeout_s
+        while '"message":"ready' not in instance.log() or not instance.running():
+            if time.monotonic() > deadline:
+                self.find(f"{instance.name} was not ready within {timeout_s} s")
+                return
+            self.wait(0.1)
+
+    def await_running(self, instance, timeout_s):
+        self.wait(2 * RESTART_PAUSE_S + 0.2)
+        self.await_ready(instance, timeout_s)
+
+
+class Progress:
+    """One moving line on a terminal; elsewhere a line per event."""
+
+    def __init__(self, minutes, quiet):
+        self.minutes = minutes
+        self.on_terminal = sys.stderr.isatty() and not quiet
+        self.began = time.monotonic()
+        self.text = lambda: ""
+        self.shown_at = 0.0
+
+    def clock(self):
+        passed_s = int(time.monotonic() - self.began)
+        return f"{passed_s // 60}:{passed_s % 60:02d}"
+
+    def line(self, text):
+        erase = "\r\033[K" if self.on_terminal else ""
+        print(f"{erase}{self.clock():>6}  {text}", file=sys.stderr, flush=True)
+
+    def tick(self):
+        now = time.monotonic()
+        if self.on_terminal and now - self.shown_at > 0.3:
+            self.shown_at = now
+            print(f"\r\033[K{self.clock():>6} of {self.minutes:g}:00  {self.text()}", end="",
+                  file=sys.stderr, flush=True)
+
+
+def run_faults(world, planned, load, done):
+    faults = fault_kinds.Faults(world)
+    for number, fault in enumerate(planned, 1):
+        world.progress.text = lambda: (
+            f"{load.records} inputs, {load.products:,} products asked; next: fault {number} of "
+            f"{len(planned)}, {fault['kind']} at {fault['at_s']:.0f} s")
+        world.wait(fault["at_s"] - (time.monotonic() - world.progress.began))
+        world.progress.text = lambda: (
+            f"{load.records} inputs, {load.products:,} products asked; fault {number} of "
+            f"{len(planned)}: {fault['kind']} of {fault['target']}")
+        began = time.monotonic()
+        try:
+            faults.inject(fault)
+        except AssertionError as failure:
+            world.find(f"fault {number}, {fault['kind']}: {failure}")
+        done[fault["kind"]] += 1
+        world.say(f"fault {number} of {len(planned)}: {fault['kind']} of {fault['target']}, "
+                  f"{time.monotonic() - began:.1f} s")
+
+
+def settle(world, load, timeout_s):
+    """Until everything that was asked for stands in the views, or nothing more is to be hoped."""
+    while load.is_alive():
+        world.wait(0.2)
+    if load.failure is not None:
+        world.find(f"the load could not be sent: {load.failure}")
+    topics = checker.Topics(world.bootstrap, world.system.prefix)
+    inputs = checker.Inputs(topics)
+    deadline = time.monotonic() + timeout_s
+
+    def state():
+        found = world.system.rows(
+            "SELECT count(*) FILTER (WHERE status = 'completed'), "
+            "coalesce(sum(product_count), 0), (SELECT count(*) FROM voketag.products) "
+            "FROM voketag.batches")[0]
+        return [int(number) for number in found]
+
+    while time.monotonic() < deadline:
+        completed, wanted, products = state()
+        world.progress.text = lambda: (f"settling: {completed} of {len(inputs.contents)} batches, "
+                                       f"{products:,} of {wanted:,} products")
+        if completed >= len(inputs.contents) and products >= wanted:
+            break
+        world.wait(0.5)
+    else:
+        world.find(f"not settled within {timeout_s} s: {completed} of {len(inputs.contents)} "
+                   f"batches, {products} of {wanted} products")
+    # Dead letters have no view to await.
+    expected = len(inputs.bad())
+    while time.monotonic() < deadline:
+        if sum(1 for _ in topics.records("dead-letters")) >= expected:
+            break
+        world.wait(0.5)
+
+
+def stop_all(world):
+    for instance in world.instances.values():
+        world.expected_down.add(instance)
+        if instance.running():
+            world.expect(f"the exit code of {instance.name}", instance.stop(), 0)
+
+
+def soak(options):
+    planned = plan.draw_faults(options.seed, options.minutes, options.interval_s,
+                               options.kinds)
+    if options.plan:
+        options.plan.write_text(json.dumps(
+            {"seed": options.seed, "minutes": options.minutes, "interval_s": options.interval_s,
+             "products_per_s": options.products_per_s, "faults": planned}, indent=1))
+    progress = Progress(options.minutes, options.json)
+    progress.line(f"soak of {options.minutes:g} min, seed {options.seed}, {len(planned)} faults")
+    done = Counter()
+    with World(progress) as world:
+        progress.began = time.monotonic()
+        load = Load(world.bootstrap, world.system.prefix + "batch-requested",
+                    plan.draw_load(options.seed, options.minutes, options.products_per_s))
+        load.start()
+        run_faults(world, planned, load, done)
+        settle(world, load, options.settle_s)
+        stop_all(world)
+        progress.line("audit: reading every topic and every row")
+        findings, figures = checker.audit(
+            checker.Topics(world.bootstrap, world.system.prefix), world.system.postgres,
+            world.system.key, load.asked)
+        world.findings += list(findings.lines())
+        return report(options, figures, done, findings, world)
+
+
+def report(options, figures, done, findings, world):
+    passed = findings.clean() and not world.findings
+    result = {"seed": options.seed, "minutes": options.minutes, **figures,
+              "faults": sum(done.values()), "faults_by_kind": dict(sorted(done.items())),
+              "lost": len(findings.lost), "doubled": len(findings.doubled),
+              "wrong": len(findings.wrong), "ended_by_themselves": world.exits,
+              "findings": world.findings, "passed": passed}
+    if options.json:
+        print(json.dumps(result, indent=1))
+        return passed
+    for finding in world.findings:
+        print(finding)
+    print(f"seed {options.seed}: {figures['inputs']} inputs ({figures['duplicates']} duplicates, "
+          f"{figures['conflicts']} conflicts, {figures['bad_inputs']} malformed), "
+          f"{figures['batches']} batches, {figures['products']:,} products")
+    print(f"{sum(done.values())} faults: " +
+          ", ".join(f"{count} {kind}" for kind, count in sorted(done.items())))
+    print(f"lost {result['lost']}, doubled {result['doubled']}, wrong {result['wrong']}"
+          + ("" if passed else "; FAILED, reproduce with "
+             f"./dev soak --minutes {options.minutes:g} --seed {options.seed}"))
+    return passed
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="./dev soak", formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs three instances under load while things break, then audits that each "
+                    "input had exactly one effect.",
+        epilog="exit codes: 0 nothing lost, doubled or wrong; 1 something was; 2 usage")
+    parser.add_argument("--minutes", type=float, default=10, help="how long the load runs")
+    parser.add_argument("--seed", type=int, help="which plan; default: drawn, and printed")
+    parser.add_argument("--interval-s", type=float, default=20, help="between two faults")
+    parser.add_argument("--products-per-s", type=float, default=1000, help="the load")
+    parser.add_argument("--settle-s", type=float, default=SETTLE_S,
+                        help="how long to wait at the end until all is done")
+    parser.add_argument("--plan", type=pathlib.Path, help="write the plan to this file")
+    parser.add_argument("--kinds", type=lambda text: text.split(","), default=plan.KINDS,
+                        help="only these kinds of faults: " + ", ".join(plan.KINDS))
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    options = parser.parse_args()
+    if options.minutes <= 0 or options.interval_s <= 0 or options.products_per_s <= 0:
+        parser.error("--minutes, --interval-s and --products-per-s must be greater than 0")
+    unknown = [kind for kind in options.kinds if kind not in plan.KINDS]
+    if unknown:
+        parser.error(f"there is no kind of fault {unknown[0]!r}")
+    if options.seed is None:
+        options.seed = random.SystemRandom().randrange(1 << 32)
+    return 0 if soak(options) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
