@@ -113,8 +113,9 @@ enum class CommitOutcome {
   kAborted,    // nothing took effect, and the producer is ready for the next transaction
   kUnknown,    // one or the other; replace the producer (open_producer of the same id settles it),
                // then ask Log::committed
-  kFenced,     // nothing took effect, and this id or this member has been taken over
-  kFatal,      // nothing took effect; the producer cannot be used again
+  kFenced,  // this id or this member has been taken over. An earlier, unanswered request may have
+            // taken effect all the same: only the log tells
+  kFatal,   // nothing took effect; the producer cannot be used again
 };
 
 struct CommitResult {

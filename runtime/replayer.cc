@@ -108,7 +108,6 @@ Status Replayer::read_some() {
     return polled;
   }
   if (!batch.out_of_range.empty()) return out_of_range(batch.out_of_range.front());
-  if (!batch.records.empty() || !batch.ends.empty()) heard_at_ = clock_.now();
   for (const auto& record : batch.records) {
     Input* const input = find_input(record.topic, record.partition);
     if (input == nullptr || !input->reading || record.offset < input->next_offset) continue;
@@ -126,6 +125,8 @@ Status Replayer::read_some() {
     if (input == nullptr || !input->reading || end.offset < input->next_offset) continue;
     advance(*input, std::min(end.offset, input->target));
   }
+  // Not before they have been handled: a commit may take longer than the silence that is allowed.
+  if (!batch.records.empty() || !batch.ends.empty()) heard_at_ = clock_.now();
   if (clock_.now().ms - heard_at_.ms > options_.silence_max_ms) {
     return events::fail(Errc::kUnavailable,
                         "Kafka has delivered nothing for " +

@@ -72,6 +72,8 @@ std::vector<std::int32_t> Worker::active_partitions() const {
 
 events::Status Worker::step(int timeout_ms) {
   if (!connected()) {
+    // A member that was given up must not hold its partitions until there is another.
+    retired_membership_.reset();
     if (clock_.now() < reconnect_at_) return {};
     if (const auto status = ensure_connected(); !status) {
       return log_may_come_back(status.error()) ? reconnect_later(status.error()) : status;

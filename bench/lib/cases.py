@@ -76,14 +76,19 @@ def _warm_broker(context: Context, systems, sent: dict) -> None:
     for system in systems:
         system.start()
         try:
-            for _ in range(WARM_ROUNDS_MAX):
-                began, compiled = time.monotonic(), context.stack.broker_compiler_seconds()
-                _warm_system(context, system, sent)
-                compiled = context.stack.broker_compiler_seconds() - compiled
-                if compiled < COMPILER_SHARE_WARM * (time.monotonic() - began):
-                    break
+            _warm_until_at_rest(context, system, sent)
         finally:
             system.stop()
+
+
+def _warm_until_at_rest(context: Context, system, sent: dict) -> None:
+    """Until the broker's compiler has nothing left to do for this system's kind of load."""
+    for _ in range(WARM_ROUNDS_MAX):
+        began, compiled = time.monotonic(), context.stack.broker_compiler_seconds()
+        _warm_system(context, system, sent)
+        compiled = context.stack.broker_compiler_seconds() - compiled
+        if compiled < COMPILER_SHARE_WARM * (time.monotonic() - began):
+            break
 
 
 def _warm_system(context: Context, system, sent: dict) -> None:
@@ -95,7 +100,7 @@ def _warm_system(context: Context, system, sent: dict) -> None:
 def _measure_to_root(context: Context, system, result: CaseResult, sent: dict) -> None:
     system.start()
     try:
-        _warm_system(context, system, sent)
+        _warm_until_at_rest(context, system, sent)
         for batches, products in ROOT_SHAPES:
             cpu_before, broker_before = system.cpu_seconds(), context.stack.broker_cpu_seconds()
             seconds = _send_and_await_roots(context, system, batches, products)

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <atomic>
 #include <charconv>
 
 namespace voketag::kafka {
@@ -15,6 +16,9 @@ using events::Status;
 constexpr int kLeaveTimeoutMs = 10000;
 // Bound of leaving without anything to hand over.
 constexpr int kAbandonTimeoutMs = 3000;
+// Each client that stays behind keeps its threads and connections: so many are enough.
+constexpr int kLeftBehindMax = 8;
+std::atomic<int> left_behind = 0;
 // Bound of one poll: a rebalance is a handful of events.
 constexpr int kEventsMax = 64;
 
@@ -73,6 +77,13 @@ Result<std::unique_ptr<KafkaMembership>> KafkaMembership::join(const KafkaOption
                                                                std::string_view topic) {
   auto client = Client::open(options, settings_for(options, group, topic));
   if (!client) return tl::unexpected(client.error());
+  if (left_behind >= kLeftBehindMax) {
+    return events::fail(events::Errc::kInternal,
+                        std::to_string(left_behind) +
+                            " clients of this process could not be closed: the network or the "
+                            "brokers failed again and again while groups rebalanced. Start the "
+                            "process anew; it goes on where it stopped");
+  }
   std::string full_topic = (*client)->full_topic(topic);
   std::unique_ptr<KafkaMembership> member(
       new KafkaMembership(std::move(*client), std::string(group), full_topic));
@@ -96,10 +107,15 @@ Status KafkaMembership::poll(runtime::RebalanceListener& listener) {
   return failure_;
 }
 
+int clients_left_behind() {
+  return left_behind;
+}
+
 KafkaMembership::~KafkaMembership() {
   Nobody nobody;
   if (!left_) closed_ = close(nobody, kAbandonTimeoutMs);
   if (closed_) return;
+  ++left_behind;
   spdlog::warn("Kafka at {}: a client of group {} could not be closed and stays behind.",
                client_->options().bootstrap_servers, group_);
   // It may outlive the log of the process, which ends before it does.

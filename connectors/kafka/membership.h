@@ -43,6 +43,10 @@ class KafkaFormerMember final : public KafkaMember {
   const std::string id_;
 };
 
+// How many clients of this process could not be closed and still run. While there are any, the
+// process must end without its destructors (std::_Exit): their threads use what these destroy.
+int clients_left_behind();
+
 // A member of a consumer group, for its assignment alone: partitions are handed out cooperatively
 // and sticky (those that stay are not interrupted), and are paused as soon as they are assigned, so
 // that nothing is fetched. Librdkafka's thread keeps up the heartbeats.

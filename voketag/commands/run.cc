@@ -188,12 +188,25 @@ class Instance {
     return {};
   }
 
+  std::string key_ids() const {
+    std::string ids;
+    for (int id = 0; id <= 255; ++id) {
+      if (keys_->find(static_cast<std::uint8_t>(id)) == nullptr) continue;
+      ids += (ids.empty() ? "" : ",") + std::to_string(id);
+    }
+    return ids;
+  }
+
   // What a change of would give the same inputs other outputs.
   std::string configuration_version() const {
     JsonText json;
     json.begin_object();
-    if (keys_) json.member("signing_key_id", static_cast<std::int64_t>(keys_->signing().id()));
+    if (keys_) {
+      json.member("signing_key_id", static_cast<std::int64_t>(keys_->signing().id()))
+          .member("key_ids", key_ids());
+    }
     json.member("chunk_size", configuration_.chunk_size)
+        .member("made_at_once_max", processors::kMadeAtOnceMax)
         .member("products_in_flight", configuration_.products_in_flight)
         .member("mock_block_time_ms", configuration_.mock_block_time_ms)
         .end_object();
