@@ -16,8 +16,8 @@ namespace voketag::processors {
 // Tokens of one chunk are one record of at most 6 MiB, at 49 bytes each.
 inline constexpr std::int64_t kChunkSizeMax = 65'536;
 
-// A batch of at most so many products is made whole where it is accepted: its root comes without the
-// roots of its chunks.
+// A batch of at most so many products is made whole where it is accepted: its root comes without
+// the roots of its chunks.
 inline constexpr std::int64_t kMadeAtOnceMax = 131'072;
 
 // The greatest serial that a batch may begin with, as batch-requested has it.
