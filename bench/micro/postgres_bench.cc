@@ -20,6 +20,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -247,10 +248,10 @@ Spent time_psql(const Settings& settings, const std::string& rows_file) {
 
 // Rows as text, in the order in which one writer writes them.
 std::string write_rows_file(const Settings& settings, const std::vector<Chunk>& chunks) {
-  std::array<char, 64> path{};
-  std::snprintf(path.data(), path.size(), "/tmp/voketag-products-%d.tsv",
-                static_cast<int>(getpid()));
-  std::FILE* const file = std::fopen(path.data(), "w");
+  const std::string path = (std::filesystem::temp_directory_path() /
+                            ("voketag-products-" + std::to_string(getpid()) + ".tsv"))
+                               .string();
+  std::FILE* const file = std::fopen(path.c_str(), "w");
   if (file == nullptr) give_up("cannot write the rows");
   Settings one_writer = settings;
   one_writer.writers = 1;
@@ -266,7 +267,7 @@ std::string write_rows_file(const Settings& settings, const std::vector<Chunk>& 
     }
   }
   std::fclose(file);
-  return path.data();
+  return path;
 }
 
 double median(const std::vector<Spent>& spent, double Spent::*member) {

@@ -10,6 +10,8 @@ from system import BINARY, System, await_true, new_batch
 
 VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
 LARGE = 600_000
+# So great a batch is cut into chunks: only such a one has rows in merkle_subtrees.
+GREAT = 131_073
 
 
 class Feed(threading.Thread):
@@ -25,6 +27,8 @@ class Feed(threading.Thread):
     def run(self):
         while not self.stopped.is_set():
             batches = [new_batch(1 + 500 * i) for i in range(4)]
+            if not self.requests:
+                batches[0] = new_batch(GREAT)
             self.requests += batches
             self.system.produce("batch-requested",
                                 [(b["batch_id"], json.dumps(b)) for b in batches])
@@ -64,10 +68,14 @@ class Reader(threading.Thread):
     """Reads all views again and again. A view only grows, and a chunk's rows come together: who saw
     the tables of two generations, or one before it was complete, would see less, or halves."""
 
-    PRODUCTS = ("SELECT count(*), count(DISTINCT tableoid), coalesce(max(tableoid::bigint), 0) "
-                "FROM voketag.products")
-    OTHERS = ("SELECT (SELECT count(*) FROM voketag.batches), (SELECT count(*) FROM "
-              "voketag.anchors), (SELECT count(*) FROM voketag.merkle_subtrees)")
+    PRODUCTS = ("SELECT count(*), coalesce(min(tableoid::bigint), 0), "
+                "coalesce(max(tableoid::bigint), 0) FROM voketag.products")
+    COUNTS = ("(SELECT count(*) FROM voketag.batches), (SELECT count(*) FROM voketag.anchors), "
+              "(SELECT count(*) FROM voketag.merkle_subtrees)")
+    OTHERS = f"SELECT {COUNTS}"
+    # A transaction that keeps its snapshot has to name a view in its first statement: whose first
+    # statement runs at a swap, and reads the view later, may miss rows (docs/decisions/0012).
+    ALL = PRODUCTS.replace(" FROM voketag.products", f", {COUNTS} FROM voketag.products")
 
     def __init__(self, system, isolation):
         super().__init__()
@@ -91,20 +99,25 @@ class Reader(threading.Thread):
         while not self.stopped.is_set():
             self.session.ask(f"BEGIN ISOLATION LEVEL {self.isolation}")
             began = time.monotonic()
-            first = self.session.ask(self.PRODUCTS)[0].split()
+            keeps_snapshot = self.isolation == "REPEATABLE READ"
+            first = self.session.ask(self.ALL if keeps_snapshot else self.PRODUCTS)[0].split()
             others = self.session.ask(self.OTHERS)[0].split()
             again = self.session.ask(self.PRODUCTS)[0].split()
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             self.session.ask("COMMIT")
-            assert int(again[1]) <= 1, "rows of two tables"
-            if self.isolation == "REPEATABLE READ":
-                assert first == again, f"one transaction saw {first} and then {again}"
+            assert again[1] == again[2], "rows of two tables"
+            if keeps_snapshot:
+                assert first == again + others, (
+                    f"one transaction saw {first} and then {again + others}")
             now = [int(again[0]), *map(int, others)]
-            assert all(a >= b for a, b in zip(now, last)), f"{last} rows, and then {now}"
+            assert all(a >= b for a, b in zip(now, last)), (
+                f"{last} rows, and then {now}, by {self.isolation}")
             assert int(again[0]) >= int(first[0])
             last = now
             self.tables.add(again[2])
             self.reads += 1
+            # A swap needs a moment without old snapshots.
+            self.stopped.wait(0.1 if keeps_snapshot else 0)
 
     def stop(self):
         self.stopped.set()
@@ -145,6 +158,8 @@ def await_rows(system, requests):
 def check_under_traffic(system):
     """Swaps of every view while rows come and are read."""
     feed = Feed(system)
+    await_true("there are rows in every view", lambda: all(system.count(
+        f"SELECT count(*) FROM voketag.{view}") > 0 for view in VIEWS), 60)
     readers = [Reader(system, "READ COMMITTED"), Reader(system, "REPEATABLE READ")]
     swaps = 0
     deadline = time.monotonic() + 120
@@ -156,7 +171,8 @@ def check_under_traffic(system):
         result = replay(system, view, "--lock-timeout-ms", "2000",
                         *([unfinished] if unfinished else []), check=False)
         assert result.get("result") in ("swapped", "not_swapped"), result
-        assert all(table["equal"] for table in result["comparison"]), result
+        assert result["comparison"] and all(
+            table["equal"] and table["live_rows"] > 0 for table in result["comparison"]), result
         swaps += result["result"] == "swapped"
     requests = feed.stop()
     reads = [reader.stop() for reader in readers]

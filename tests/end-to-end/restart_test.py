@@ -35,14 +35,15 @@ def await_roots(system, requests):
 def main():
     with System("restart", VOKETAG_KAFKA_SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS) as system:
         instance = system.start().await_ready()
-        requests = [new_batch(2000) for _ in range(24)]
+        requests = [new_batch(150_000), *(new_batch(2000) for _ in range(23))]
         produce(system, requests)
         await_completed(system, 24)
         dead = members(instance)
         assert any("merkle" in name for name in dead) and any("view" in name for name in dead), dead
 
         instance.kill()
-        waiting = [new_batch(1500) for _ in range(12)]
+        # One is so great that it is cut into chunks.
+        waiting = [new_batch(150_000), *(new_batch(1500) for _ in range(11))]
         produce(system, waiting)
         began = time.monotonic()
         instance.start()

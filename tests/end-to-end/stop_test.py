@@ -10,6 +10,8 @@ from audit import audit_batches
 from system import System, await_true, new_batch
 
 
+# So many are not made at once where they are accepted: they are cut into chunks.
+GREAT = 200_000
 PROCESSORS = ("ingress", "batches", "tokens", "merkle", "anchoring")
 
 
@@ -87,13 +89,16 @@ def main():
         check_stop_before_ready(system)
         instance = system.start().await_ready()
         # Great ones too, so that every stop meets work in each processor.
-        requests = [new_batch(200_000 if index % 10 == 9 else 3000) for index in range(60)]
+        requests = [new_batch(GREAT if index % 10 == 9 else 3000) for index in range(60)]
         products = sum(request["product_count"] for request in requests)
         stops = []
         for index in range(0, 60, 20):
             system.produce("batch-requested", [
                 (r["batch_id"], str(r).replace("'", '"')) for r in requests[index:index + 20]])
-            time.sleep(0.3)
+            great = {r["batch_id"] for r in requests[index:index + 20]
+                     if r["product_count"] == GREAT}
+            await_true("chunks of a great batch are requested", lambda ids=great: ids & {
+                event["batch_id"] for event in system.events("token-chunk-requested")}, 60)
             began = time.monotonic()
             assert instance.stop() == 0, instance.log()[-3000:]
             print(f"stopped under load in {time.monotonic() - began:.1f} s")

@@ -15,6 +15,11 @@ KINDS = (
 FIRST_FAULT_S = 6
 LAST_FAULT_BEFORE_END_S = 4
 
+# Smaller batches are made at once where they are accepted; these are cut into chunks, which the
+# processors tokens and merkle work on.
+GREAT_MIN, GREAT_MAX = 131_073, 300_000
+FIRST_GREAT_S = 3
+
 
 def draw_faults(seed, minutes, interval_s, kinds=KINDS):
     dice = random.Random(f"{seed}/faults")
@@ -52,20 +57,25 @@ def malformed(dice):
     ])
 
 
-def draw_size(dice):
-    """Mostly small, some great: 1 to 300,000, about 850 on average."""
+def draw_great(dice):
+    return int(GREAT_MIN * (GREAT_MAX / GREAT_MIN) ** dice.random())
+
+
+def draw_small(dice):
+    """1 to 130,000, about 500 on average."""
     if dice.random() < 0.01:
-        return int(2000 * 150 ** dice.random())
+        return int(2000 * 65 ** dice.random())
     return dice.choice([1, 1024, 1025, int(2000 ** dice.random()), int(2000 ** dice.random())])
 
 
-def draw_load(seed, minutes, products_per_s):
+def draw_load(seed, minutes, products_per_s, great_every_s):
     """Yields (at_s, key, value, product_count); a key of None lets the record land anywhere.
 
-    product_count is 0 for what adds nothing: duplicates, conflicts, malformed ones."""
+    Great batches come beside products_per_s, one in about great_every_s. product_count is 0 for
+    what adds nothing: duplicates, conflicts, malformed ones."""
     dice = random.Random(f"{seed}/load")
     earlier = []
-    at_s = 0.0
+    at_s, next_great_s = 0.0, FIRST_GREAT_S
     while at_s < minutes * 60:
         chance = dice.random()
         if chance < 0.04:
@@ -79,7 +89,10 @@ def draw_load(seed, minutes, products_per_s):
             request["product_count"] += dice.choice([1, 17])
             yield at_s, request["batch_id"], json.dumps(request), 0
         else:
-            count = draw_size(dice)
+            is_great = at_s >= next_great_s
+            if is_great:
+                next_great_s = at_s + great_every_s * dice.uniform(0.5, 1.5)
+            count = draw_great(dice) if is_great else draw_small(dice)
             request = {"batch_id": str(uuid.UUID(int=dice.getrandbits(128), version=4)),
                        "product_count": count}
             if dice.random() < 0.3:
@@ -87,5 +100,5 @@ def draw_load(seed, minutes, products_per_s):
                             "metadata": {"b": 1, "a": [2.5, None, {"c": "d"}]}}
             earlier.append(request)
             yield at_s, request["batch_id"], json.dumps(request), count
-            at_s += count / products_per_s
+            at_s += 0 if is_great else count / products_per_s
         at_s += 0.02

@@ -250,14 +250,16 @@ def soak(options):
     if options.plan:
         options.plan.write_text(json.dumps(
             {"seed": options.seed, "minutes": options.minutes, "interval_s": options.interval_s,
-             "products_per_s": options.products_per_s, "faults": planned}, indent=1))
+             "products_per_s": options.products_per_s,
+             "great_every_s": options.great_every_s, "faults": planned}, indent=1))
     progress = Progress(options.minutes, options.json)
     progress.line(f"soak of {options.minutes:g} min, seed {options.seed}, {len(planned)} faults")
     done = Counter()
     with World(progress) as world:
         progress.began = time.monotonic()
         load = Load(world.bootstrap, world.system.prefix + "batch-requested",
-                    plan.draw_load(options.seed, options.minutes, options.products_per_s))
+                    plan.draw_load(options.seed, options.minutes, options.products_per_s,
+                                   options.great_every_s))
         load.start()
         run_faults(world, planned, load, done)
         settle(world, load, options.settle_s)
@@ -289,7 +291,9 @@ def report(options, figures, done, findings, world):
           ", ".join(f"{count} {kind}" for kind, count in sorted(done.items())))
     print(f"lost {result['lost']}, doubled {result['doubled']}, wrong {result['wrong']}"
           + ("" if passed else "; FAILED, reproduce with "
-             f"./dev soak --minutes {options.minutes:g} --seed {options.seed}"))
+             f"./dev soak --minutes {options.minutes:g} --seed {options.seed} "
+             f"--products-per-s {options.products_per_s:g} "
+             f"--great-every-s {options.great_every_s:g}"))
     return passed
 
 
@@ -303,6 +307,8 @@ def main():
     parser.add_argument("--seed", type=int, help="which plan; default: drawn, and printed")
     parser.add_argument("--interval-s", type=float, default=20, help="between two faults")
     parser.add_argument("--products-per-s", type=float, default=1000, help="the load")
+    parser.add_argument("--great-every-s", type=float, default=60,
+                        help="beside it: between two batches of 131,073 to 300,000 products")
     parser.add_argument("--settle-s", type=float, default=SETTLE_S,
                         help="how long to wait at the end until all is done")
     parser.add_argument("--plan", type=pathlib.Path, help="write the plan to this file")
@@ -310,8 +316,10 @@ def main():
                         help="only these kinds of faults: " + ", ".join(plan.KINDS))
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args()
-    if options.minutes <= 0 or options.interval_s <= 0 or options.products_per_s <= 0:
-        parser.error("--minutes, --interval-s and --products-per-s must be greater than 0")
+    if min(options.minutes, options.interval_s, options.products_per_s,
+           options.great_every_s) <= 0:
+        parser.error("--minutes, --interval-s, --products-per-s and --great-every-s must be "
+                     "greater than 0")
     unknown = [kind for kind in options.kinds if kind not in plan.KINDS]
     if unknown:
         parser.error(f"there is no kind of fault {unknown[0]!r}")

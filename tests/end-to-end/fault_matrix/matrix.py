@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,16 @@ sys.path[:0] = [str(TESTS / "end-to-end"), str(TESTS / "faults"), str(TESTS / "s
 # pylint: disable=wrong-import-position
 import checker
 from system import System, await_true, new_batch
+
+
+# More than is made at once where it is accepted (docs/decisions/0011-small-batches-at-once.md):
+# only such a batch reaches the processors tokens and merkle.
+GREAT = 131_073
+
+# What processors write into, by transactions.
+OUTPUTS = ("batch-accepted", "token-chunk-requested", "tokens-generated", "merkle-subtree-computed",
+           "merkle-root-computed")
+PARTITIONS = 12
 
 
 @contextlib.contextmanager
@@ -41,6 +52,11 @@ class Work:
                             [(r["batch_id"], json.dumps(r)) for r in requests])
         return [request["batch_id"] for request in requests]
 
+    def await_chunks(self, batch_ids, timeout_s=60):
+        """Great batches among them have been cut: now it is up to tokens and merkle."""
+        await_true("chunks are requested", lambda: set(batch_ids) & {
+            event["batch_id"] for event in self.system.events("token-chunk-requested")}, timeout_s)
+
     def completed(self):
         return self.system.count(
             "SELECT count(*) FROM voketag.batches WHERE status = 'completed'")
@@ -67,6 +83,22 @@ class Work:
         assert findings.clean(), "\n".join(findings.lines())
         assert figures["batches"] == len(self.asked), figures
         return figures
+
+
+def open_transactions(system):
+    """The partitions of outputs in which a transaction has begun and not ended."""
+    places = [argument for topic in OUTPUTS for partition in range(PARTITIONS)
+              for argument in ("-t", f"{system.prefix}{topic}:{partition}:-1")]
+
+    def ends(isolation):
+        asked = subprocess.run(["kcat", "-Q", "-b", system.kafka, *places, "-X",
+                                f"isolation.level={isolation}"],
+                               text=True, check=True, capture_output=True, timeout=60)
+        lines = [line.rsplit(" offset ", 1) for line in asked.stdout.splitlines()]
+        return {place: int(offset) for place, offset in lines}
+    stable, written = ends("read_committed"), ends("read_uncommitted")
+    assert len(stable) == len(written) == len(OUTPUTS) * PARTITIONS, (stable, written)
+    return {place for place in written if written[place] > stable[place]}
 
 
 class Once:
@@ -101,4 +133,5 @@ def kill_at(instance):
     return act
 
 
-__all__ = ["Once", "System", "Work", "await_true", "case", "kill_at", "new_batch"]
+__all__ = ["GREAT", "Once", "System", "Work", "await_true", "case", "kill_at", "new_batch",
+           "open_transactions"]

@@ -3,9 +3,10 @@
 import json
 import time
 
-from matrix import System, Work, await_true, case
+from matrix import GREAT, System, Work, await_true, case, open_transactions
 
 SESSION_TIMEOUT_MS = 3000
+TRANSACTION_TIMEOUT_MS = 4000
 
 
 def generations(instance):
@@ -17,8 +18,7 @@ def zombie(work, frozen, living):
     """Frozen in the middle of work, until its groups have given its partitions to the other; what
     it then does with what it had begun is seen by nobody."""
     with case(8, "SIGSTOP for longer than the session, and SIGCONT"):
-        work.ask(*[3000] * 12)
-        await_true("both have work", lambda: work.completed() > 0, 60)
+        work.await_chunks(work.ask(GREAT, *[3000] * 12))
         before = generations(living)
         frozen.freeze()
         await_true("every group has noticed", lambda: all(
@@ -31,14 +31,22 @@ def zombie(work, frozen, living):
         assert frozen.running() and living.running(), frozen.log()[-2000:]
 
 
+def aborted_while_frozen(work, frozen):
+    """Freezes it at work and waits until no transaction is open; says whether that took so long
+    that the broker must have aborted one. Else it had ended them all, or was about to."""
+    work.await_chunks(work.ask(GREAT, *[3000] * 12))
+    frozen.freeze()
+    began = time.monotonic()
+    await_true("every transaction has ended", lambda: not open_transactions(work.system), 60)
+    took_s = time.monotonic() - began
+    frozen.thaw()
+    return took_s > TRANSACTION_TIMEOUT_MS / 1000 / 2
+
+
 def stall(work, frozen):
     """Longer than its transactions' timeout: the broker has aborted them when it wakes."""
     with case(10, "a stall of all instances beyond the transaction timeout"):
-        work.ask(*[3000] * 12)
-        await_true("there is work", lambda: work.system.events("tokens-generated"), 60)
-        frozen.freeze()
-        time.sleep(6)  # the transaction timeout is 4 s; nobody says when it has passed
-        frozen.thaw()
+        await_true("a transaction was aborted", lambda: aborted_while_frozen(work, frozen), 90)
         work.await_done()
         assert frozen.running(), frozen.log()[-2000:]
 
@@ -47,6 +55,7 @@ def twins(system, work, older):
     """The broker fences the older one at every turn; one of them ends and says why, or both do."""
     with case(9, "two processes with one VOKETAG_INSTANCE"):
         newer = system.start(older.name, VOKETAG_STATE_DIR=system.directory / "state-twin")
+        work.ask(GREAT)
 
         def one_gave_up():
             # Whoever has work to commit fences the other.
@@ -68,11 +77,11 @@ def twins(system, work, older):
 
 def scale(system, work, first):
     with case(15, "one instance, three, and one again, under load"):
-        work.ask(*[2000] * 16)
+        work.ask(GREAT, *[2000] * 16)
         more = [system.start(name) for name in ("two", "three")]
         for instance in more:
             instance.await_ready()
-        work.ask(*[2000] * 16)
+        work.await_chunks(work.ask(GREAT, *[2000] * 16))
         for instance in more:
             assert instance.stop() == 0, instance.log()[-2000:]
         work.ask(*[100] * 12)
@@ -82,7 +91,7 @@ def scale(system, work, first):
 
 def main():
     with System("members", VOKETAG_KAFKA_SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS,
-                VOKETAG_KAFKA_TRANSACTION_TIMEOUT_MS=4000) as system:
+                VOKETAG_KAFKA_TRANSACTION_TIMEOUT_MS=TRANSACTION_TIMEOUT_MS) as system:
         one = system.start("one").await_ready()
         work = Work(system)
         stall(work, one)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 
-from matrix import System, Work, await_true, case
+from matrix import GREAT, System, Work, await_true, case
 
 from servers import Cluster, Postgres
 
@@ -38,7 +38,8 @@ def main():
             # transactions: with two of them gone and back, most have moved.
             for broker in cluster.brokers[:2]:
                 with case("11, 12", f"broker {broker.node_id} of three is killed at work"):
-                    asked = work.ask(*[1000] * 12)
+                    asked = work.ask(GREAT, *[1000] * 12)
+                    work.await_chunks(asked)
                     broker.kill()
                     work.await_roots(asked, 150)
                     assert instance.running(), instance.log()[-2000:]

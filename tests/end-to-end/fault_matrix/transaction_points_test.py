@@ -8,11 +8,11 @@ import pathlib
 import shutil
 import socket
 import tempfile
-import time
+import threading
 
-from matrix import Once, System, Work, await_true, case, kill_at
+from matrix import GREAT, Once, System, Work, await_true, case, kill_at
 
-from proxy import CUT, PASS, PRODUCE, KafkaProxy, is_commit
+from proxy import CUT, END_TXN, INIT_PRODUCER_ID, PASS, PRODUCE, KafkaProxy, is_commit
 from servers import Cluster, Postgres
 
 # Which processors meet which point; VOKETAG_THOROUGH=1 takes each to every point.
@@ -25,7 +25,13 @@ def processors_for(number):
     return PROCESSORS if os.environ.get("VOKETAG_THOROUGH") else CHOSEN[number]
 
 
+def ask_for_work(work, processor):
+    """Batches of which one reaches this processor."""
+    return work.ask(GREAT if processor in ("tokens", "merkle") else 1500, 3)
+
+
 def of(processor):
+    """Each processor has one worker here, so that its transactional id is known."""
     name = f".{processor}.one.0".encode()
     return lambda piece: name in piece
 
@@ -55,7 +61,7 @@ def kill_at_points(proxy, instance, work):
         with case(number, what):
             for processor in processors_for(number):
                 once = Once(proxy, point(processor), kill_at(instance))
-                asked = work.ask(1500, 3)
+                asked = ask_for_work(work, processor)
                 once.await_met(f"{what} in {processor}")
                 instance.process.wait()
                 instance.start()
@@ -69,32 +75,58 @@ def unknown_outcome(proxy, instance, work):
         with case(7, what):
             for processor in processors_for(7):
                 once = Once(proxy, point(processor), lambda _: CUT)
-                asked = work.ask(1500, 3)
+                asked = ask_for_work(work, processor)
                 once.await_met(f"{what}: {processor}")
                 work.await_roots(asked)
                 assert instance.running(), instance.log()[-2000:]
 
 
-def late_commit(proxy, instance, work):
-    """The client believes the connection dead and goes on; what it sent arrives a second later."""
-    def arrive_late(connection):
-        connection.client.shutdown(socket.SHUT_RDWR)
-        time.sleep(1.0)
+class LateCommit:
+    """A watcher: the client loses the connection by which it has sent a commit of this processor,
+    and goes on by another; when it has been answered there, the commit arrives after all."""
+
+    def __init__(self, proxy, processor):
+        self.mine = of(processor)
+        self.asks_to_commit = asks_to_commit(processor)
+        self.lock = threading.Lock()
+        self.lost = None
+        self.went_on = threading.Event()
+        self.arrived = threading.Event()
+        proxy.watcher = self
+
+    def __call__(self, kind, api_key, piece, connection):
+        with self.lock:
+            is_lost = self.lost is None and self.asks_to_commit(kind, api_key, piece)
+            if is_lost:
+                self.lost = connection
+        if is_lost:
+            connection.client.shutdown(socket.SHUT_RDWR)
+            if self.went_on.wait(60):
+                self.arrived.set()
+        elif (self.lost not in (None, connection) and kind == "response" and
+              api_key in (END_TXN, INIT_PRODUCER_ID) and self.mine(piece)):
+            self.went_on.set()
         return PASS
+
+
+def late_commit(proxy, instance, work):
     with case(14, "a commit arrives late, by a connection that is closed"):
         for processor in processors_for(2):
-            once = Once(proxy, asks_to_commit(processor), arrive_late)
-            asked = work.ask(1500, 3)
-            once.await_met(f"a commit of {processor}")
+            late = LateCommit(proxy, processor)
+            asked = ask_for_work(work, processor)
+            assert late.arrived.wait(60), f"no commit of {processor} was late"
+            proxy.watcher = None
             work.await_roots(asked)
             assert instance.running(), instance.log()[-2000:]
 
 
 def partition_during_work(proxy, instance, work):
     with case(14, "a partition of the network under load"):
-        work.ask(*[2000] * 8)
+        work.await_chunks(work.ask(GREAT, *[2000] * 8))
+        before = len(instance.log())
         proxy.freeze()
-        time.sleep(3)  # how long the partition lasts
+        await_true("tokens has heard that it is no member any more",
+                   lambda: ".tokens.one.0 lost 12 partitions" in instance.log()[before:], 60)
         proxy.heal()
         work.await_done()
         assert instance.running(), instance.log()[-2000:]
@@ -103,15 +135,12 @@ def partition_during_work(proxy, instance, work):
 def broker_bounces(broker, instance, work):
     for what, end in (("stopped", broker.stop), ("killed", broker.kill)):
         with case(12, f"the broker is {what} in the middle of batches, and comes back"):
-            asked = work.ask(*[2000] * 12)
-            await_true("the first of them are at work", lambda: len(
-                work.system.events("tokens-generated")) > 0, 60)
+            work.await_chunks(work.ask(GREAT, *[2000] * 12))
             end()
             broker.start().await_ready()
             work.ask(7)
             work.await_done(150)
             assert instance.running(), instance.log()[-2000:]
-            assert asked
 
 
 def down_at_start(system, broker, postgres_url, proxy):
@@ -136,7 +165,7 @@ def main():
         cluster.start()
         postgres.create()
         with System("points", kafka=cluster.bootstrap, postgres=postgres.url(),
-                    VOKETAG_KAFKA_SESSION_TIMEOUT_MS=6000) as system:
+                    VOKETAG_KAFKA_SESSION_TIMEOUT_MS=6000, VOKETAG_WORKERS=1) as system:
             broker.stop()
             instance = down_at_start(system, broker, system.postgres, proxy)
             work = Work(system)

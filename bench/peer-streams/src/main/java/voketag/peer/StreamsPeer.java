@@ -1,5 +1,6 @@
 package voketag.peer;
 
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
@@ -31,7 +32,9 @@ import org.apache.kafka.streams.state.Stores;
 public final class StreamsPeer {
   private static final Map<String, String> DEFAULTS =
       Map.ofEntries(Map.entry("bootstrap", "127.0.0.1:9092"), Map.entry("prefix", "peer."),
-          Map.entry("state-dir", "/tmp/peer-streams"), Map.entry("partitions", "12"),
+          Map.entry("state-dir",
+              Path.of(System.getProperty("java.io.tmpdir"), "peer-streams").toString()),
+          Map.entry("partitions", "12"),
           Map.entry("threads", "2"), Map.entry("sha256", "block"),
           Map.entry("direct-products-max", "131072"), Map.entry("task-products", "32768"),
           Map.entry("commit-interval-ms", "100"), Map.entry("batch-bytes", "524288"),
