@@ -162,7 +162,8 @@ class FakeLog final : public Log {
    private:
     void read(const TopicPartition& partition, std::int64_t& next, FetchBatch& batch,
               std::size_t records_max) {
-      Partition& source = log_.topics_[partition];
+      // Records name the log's own copy of the topic, which outlives this reader's positions.
+      auto& [name, source] = *log_.topics_.try_emplace(partition).first;
       const auto end = static_cast<std::int64_t>(source.records.size());
       if (next < source.low || next > end) {
         batch.out_of_range.push_back({partition.topic, partition.partition, next});
@@ -172,7 +173,7 @@ class FakeLog final : public Log {
         const auto& value = source.records[static_cast<std::size_t>(next)];
         if (value) {
           events::RecordView record;
-          record.topic = partition.topic;
+          record.topic = name.topic;
           record.partition = partition.partition;
           record.offset = next;
           record.key = "key";
