@@ -50,6 +50,12 @@ events::Status check(const Options& options) {
   if (!options.ids.empty() && (options.filter.any() || options.all)) {
     return events::fail(Errc::kInvalid, "name dead letters, or filter them; not both");
   }
+  // All of them before the first is sent.
+  for (const std::string& id : options.ids) {
+    if (const auto range = parse_dead_letter_range(id); !range) {
+      return tl::unexpected(range.error());
+    }
+  }
   if (options.yes && options.why.empty()) {
     return events::fail(Errc::kInvalid,
                         "--yes needs --why: the reason goes along with each record, for those who "
