@@ -5,15 +5,20 @@
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_buffer_manager.h>
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdarg>
 #include <cstdio>
 #include <fstream>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "state/database_internal.h"
@@ -24,6 +29,10 @@ namespace voketag::state {
 namespace {
 
 constexpr int kCorruptCopiesMax = 1000;
+// A process that compacts removes files that a reader was about to open; the next look finds others.
+constexpr int kReadOnlyAttempts = 5;
+constexpr auto kReadOnlyPause = std::chrono::milliseconds(200);
+constexpr const char* kDatabaseName = "rocksdb";
 // A file of this name beside the database says that reading it has found corrupt data.
 constexpr const char* kCorruptMark = "rocksdb-is-corrupt";
 
@@ -98,10 +107,31 @@ bool is_lock_conflict(const rocksdb::Status& status) {
   return status.IsIOError() && status.ToString().find("lock") != std::string::npos;
 }
 
+tl::unexpected<events::Error> held(const std::filesystem::path& path) {
+  return events::fail(events::Errc::kConflict,
+                      "another process holds the state in " + path.string() +
+                          "; stop it, or give this one a VOKETAG_STATE_DIR of its own");
+}
+
+tl::unexpected<events::Error> corrupt(const std::filesystem::path& path,
+                                      const rocksdb::Status& status) {
+  return events::fail(events::Errc::kCorrupt,
+                      "the state in " + path.string() + " is corrupt (" + status.ToString() +
+                          "); the next start moves it aside and rebuilds it from the changelogs, "
+                          "and so does: voketag state rebuild --yes");
+}
+
+
 }  // namespace
 
 events::Error Database::Implementation::failure(const rocksdb::Status& status,
                                                 const std::string& doing) const {
+  if (read_only && status.IsCorruption()) {
+    return {events::Errc::kCorrupt,
+            doing + ": " + status.ToString() +
+                "; where that lasts, stop the process that holds it, and: voketag state rebuild "
+                "--yes"};
+  }
   // Where it cannot be noted, the next start fails as this one did.
   if (status.IsCorruption()) std::ofstream(directory / kCorruptMark) << status.ToString() << '\n';
   return to_error(status, doing);
@@ -115,7 +145,7 @@ Database::~Database() = default;
 events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& directory,
                                                          const DatabaseOptions& options) {
   std::error_code error;
-  const std::filesystem::path path = directory / "rocksdb";
+  const std::filesystem::path path = directory / kDatabaseName;
   std::filesystem::create_directories(path, error);
   if (error) {
     return events::fail(events::Errc::kUnavailable,
@@ -129,15 +159,16 @@ events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::
 
   rocksdb::DB* raw = nullptr;
   rocksdb::Status status = rocksdb::DB::Open(rocksdb_options, path.string(), &raw);
-  if (is_lock_conflict(status)) {
-    return events::fail(events::Errc::kConflict,
-                        "another process holds the state in " + path.string() +
-                            "; stop it, or give this one a VOKETAG_STATE_DIR of its own");
-  }
+  if (is_lock_conflict(status)) return held(path);
   const std::filesystem::path mark = directory / kCorruptMark;
   const bool found_corrupt = std::filesystem::exists(mark, error);
   if (found_corrupt || status.IsCorruption() || status.IsInvalidArgument() ||
       status.IsNotFound()) {
+    if (!options.move_corrupt_aside) {
+      if (status.ok()) delete std::exchange(raw, nullptr);
+      return corrupt(path, status.ok() ? rocksdb::Status::Corruption("found by the last run")
+                                       : status);
+    }
     if (status.ok()) delete std::exchange(raw, nullptr);
     if (const auto moved = move_aside(path); !moved) return tl::unexpected(moved.error());
     std::filesystem::create_directories(path, error);
@@ -149,6 +180,74 @@ events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::
     return tl::unexpected(to_error(status, "opening the state in " + path.string()));
   implementation->db.reset(raw);
   return std::unique_ptr<Database>(new Database(std::move(implementation)));
+}
+
+events::Result<std::unique_ptr<Database>> Database::open_read_only(
+    const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / kDatabaseName;
+  rocksdb::Options options = make_options({});
+  options.create_if_missing = false;
+  // All at once: a file that is removed later stays readable to whoever has it open.
+  options.max_open_files = -1;
+  rocksdb::Status status;
+  for (int attempt = 1; attempt <= kReadOnlyAttempts; ++attempt) {
+    if (!exists(directory)) {
+      return events::fail(events::Errc::kNotFound, "there is no state in " + directory.string() +
+                                                       "; VOKETAG_STATE_DIR says where it is");
+    }
+    rocksdb::DB* raw = nullptr;
+    status = rocksdb::DB::OpenForReadOnly(options, path.string(), &raw);
+    if (status.ok()) {
+      auto implementation = std::make_unique<Implementation>();
+      implementation->directory = directory;
+      implementation->read_only = true;
+      implementation->write_buffer_manager = options.write_buffer_manager;
+      implementation->db.reset(raw);
+      return std::unique_ptr<Database>(new Database(std::move(implementation)));
+    }
+    std::this_thread::sleep_for(kReadOnlyPause);
+  }
+  if (holder_of(directory)) {
+    return events::fail(events::Errc::kUnavailable,
+                        "the state in " + path.string() +
+                            " changes faster than it can be opened beside the process that holds "
+                            "it (" +
+                            status.ToString() + "); try again, or stop that process first");
+  }
+  if (status.IsCorruption() || status.IsInvalidArgument() || status.IsNotFound()) {
+    return corrupt(path, status);
+  }
+  return tl::unexpected(to_error(status, "reading the state in " + path.string()));
+}
+
+bool Database::exists(const std::filesystem::path& directory) {
+  // RocksDB names its manifest in this file, from the first moment on.
+  std::error_code ignored;
+  return std::filesystem::exists(directory / kDatabaseName / "CURRENT", ignored);
+}
+
+events::Status Database::remove(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / kDatabaseName;
+  const auto status = rocksdb::DestroyDB(path.string(), make_options({}));
+  if (is_lock_conflict(status)) return held(path);
+  if (!status.ok()) return tl::unexpected(to_error(status, "removing the state in " + path.string()));
+  std::error_code ignored;
+  std::filesystem::remove(directory / kCorruptMark, ignored);
+  return {};
+}
+
+std::optional<std::int64_t> holder_of(const std::filesystem::path& directory) {
+  // RocksDB locks the whole of this file by fcntl, and leaves it there.
+  const std::filesystem::path path = directory / kDatabaseName / "LOCK";
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return std::nullopt;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  const bool known = ::fcntl(descriptor, F_GETLK, &lock) == 0;
+  ::close(descriptor);
+  if (!known || lock.l_type == F_UNLCK) return std::nullopt;
+  return lock.l_pid;
 }
 
 std::unique_ptr<PartitionStore> Database::open_partition(std::string_view processor,
@@ -174,6 +273,14 @@ std::size_t Database::memory_bytes() const {
 events::Status Database::flush() {
   return implementation_->result(implementation_->db->Flush(rocksdb::FlushOptions()),
                                  "flushing the state");
+}
+
+events::Status Database::checkpoint(const std::filesystem::path& target) {
+  rocksdb::Checkpoint* raw = nullptr;
+  auto status = rocksdb::Checkpoint::Create(implementation_->db.get(), &raw);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);
+  if (status.ok()) status = checkpoint->CreateCheckpoint((target / kDatabaseName).string());
+  return implementation_->result(status, "copying the state to " + target.string());
 }
 
 const std::filesystem::path& Database::directory() const {

@@ -19,7 +19,13 @@ struct DatabaseOptions {
   // The budget of everything that RocksDB keeps in memory, for all stores of the process together.
   std::size_t block_cache_bytes = 48U << 20;
   std::size_t write_buffer_bytes = 32U << 20;
+  // Otherwise a corrupt database is left where it is, and open() fails with kCorrupt.
+  bool move_corrupt_aside = true;
 };
+
+// The process that holds the database under `directory` open for writing; none: nobody does. Must
+// not be called by that process itself: closing the lock's file would give up its lock.
+std::optional<std::int64_t> holder_of(const std::filesystem::path& directory);
 
 // The RocksDB database of this process: one for all processors and partitions, told apart by a
 // prefix of the key (docs/decisions/0003-one-database.md). Disposable: whatever is lost here is
@@ -34,6 +40,18 @@ class Database {
   // process holds it (kConflict), or the disk is full or unwritable (kUnavailable).
   static events::Result<std::unique_ptr<Database>> open(const std::filesystem::path& directory,
                                                         const DatabaseOptions& options = {});
+  // Opens the database as it is at this moment, to be read alone, also beside the process that holds
+  // it: what that one had written before this call is seen, nothing later. Writes nothing and holds
+  // nothing; writing to a store of it fails. Memory: what lies in the write-ahead log, 64 MiB at
+  // most. kNotFound: there is none; kUnavailable: its files changed too often meanwhile, try again.
+  static events::Result<std::unique_ptr<Database>> open_read_only(
+      const std::filesystem::path& directory);
+  // Whether there is a database under `directory`.
+  static bool exists(const std::filesystem::path& directory);
+  // Removes the database under `directory`, corrupt or not, and nothing else there. kConflict when a
+  // process holds it.
+  static events::Status remove(const std::filesystem::path& directory);
+
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -47,6 +65,10 @@ class Database {
   std::size_t memory_bytes() const;
   // Writes everything to table files; a clean stop does so to start fast.
   events::Status flush();
+  // Puts a copy of the database as it is now into "<target>/rocksdb", which must not be there. Table
+  // files are linked where both lie on one file system, so it costs little room at first. The copy
+  // of a partition is as consistent as the store is: state and position of one moment.
+  events::Status checkpoint(const std::filesystem::path& target);
   const std::filesystem::path& directory() const;
 
  private:

@@ -25,6 +25,7 @@ struct Database::Implementation {
   }
 
   std::filesystem::path directory;
+  bool read_only = false;  // somebody else's: nothing is noted in it
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffer_manager;
   std::unique_ptr<rocksdb::DB> db;
   bool began_anew = false;

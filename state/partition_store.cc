@@ -130,6 +130,10 @@ void PartitionStore::scan(std::string_view prefix, const Visitor& visit) const {
   implementation_->scan(prefix, prefix, visit);
 }
 
+void PartitionStore::scan_from(std::string_view from, const Visitor& visit) const {
+  implementation_->scan("", from, visit);
+}
+
 std::optional<std::string> PartitionStore::first_key(std::string_view prefix,
                                                      std::string_view from) const {
   std::optional<std::string> first;

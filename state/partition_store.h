@@ -44,6 +44,9 @@ class PartitionStore final : public Store {
   void erase(std::string_view key) override;
   void scan(std::string_view prefix, const Visitor& visit) const override;
 
+  // As scan(""), from the first key that is not before `from`.
+  void scan_from(std::string_view from, const Visitor& visit) const;
+
   // The first key that begins with `prefix` and is not before `from`; none: there is no such key.
   // Erased keys cost each search that passes over them: with a `from` behind them it does not.
   std::optional<std::string> first_key(std::string_view prefix, std::string_view from = {}) const;

@@ -1,10 +1,15 @@
 #include "voketag/dead_letters.h"
 
+#include <algorithm>
 #include <charconv>
+#include <limits>
 
+#include "events/envelope.h"
 #include "events/partitioner.h"
 #include "events/topics.h"
+#include "events/uuid.h"
 #include "voketag/escaped_text.h"
+#include "voketag/json_text.h"
 #include "voketag/log_search.h"
 
 namespace voketag::cli {
@@ -13,6 +18,9 @@ namespace {
 constexpr auto kIsolation = runtime::Isolation::kReadCommitted;
 constexpr std::string_view kOriginal = "original_";
 constexpr std::string_view kRetry = "retry_";
+constexpr std::string_view kAuditTopic = "audit-recorded";
+// In the place of a tenant: what ops do belongs to none.
+constexpr std::string_view kOperations = "operations";
 constexpr std::string_view kProjector = "projector-";  // and the view's name: who refused a row
 
 template <class Integer>
@@ -54,7 +62,14 @@ DeadLetter read_dead_letter(const events::RecordView& record) {
 }
 
 bool DeadLetterFilter::matches(const DeadLetter& letter) const {
-  return (!topic || *topic == letter.topic) && (!processor || *processor == letter.processor) &&
+  if (range && (letter.partition != range->partition || letter.offset < range->first_offset ||
+                letter.offset > range->last_offset)) {
+    return false;
+  }
+  return (!source_partition || *source_partition == letter.source_partition) &&
+         (!source_first_offset || letter.source_offset >= *source_first_offset) &&
+         (!source_last_offset || letter.source_offset <= *source_last_offset) &&
+         (!topic || *topic == letter.topic) && (!processor || *processor == letter.processor) &&
          (!reason || *reason == letter.reason) && (!since || letter.at >= *since) &&
          (!until || letter.at < *until);
 }
@@ -72,18 +87,44 @@ events::Result<DeadLetterId> parse_dead_letter_id(std::string_view text) {
   return id;
 }
 
+events::Result<DeadLetterRange> parse_dead_letter_range(std::string_view text) {
+  const std::size_t hyphen = text.find('-');
+  const auto first = parse_dead_letter_id(text.substr(0, hyphen));
+  if (!first) return tl::unexpected(first.error());
+  DeadLetterRange range{first->partition, first->offset, first->offset};
+  if (hyphen == std::string_view::npos) return range;
+  const std::string_view last = text.substr(hyphen + 1);
+  if (last.empty()) {
+    range.last_offset = std::numeric_limits<std::int64_t>::max();
+  } else if (!read_integer(last, range.last_offset) || range.last_offset < range.first_offset) {
+    return events::fail(events::Errc::kInvalid,
+                        "'" + std::string(text) +
+                            "' is no range of dead letters; for example 3/120-180, or 3/120- for "
+                            "all from there on");
+  }
+  return range;
+}
+
 events::Status scan_dead_letters(runtime::Log& log, const DeadLetterFilter& filter,
                                  const std::function<bool(DeadLetter)>& visit) {
   auto fetcher = log.open_fetcher(kIsolation);
   if (!fetcher) return tl::unexpected(fetcher.error());
   bool more = true;
   for (std::int32_t number = 0; more && number < events::kPartitionCount; ++number) {
+    // A dead letter lies in the partition that its record came from.
+    if (filter.source_partition && *filter.source_partition != number) continue;
+    if (filter.range && filter.range->partition != number) continue;
     const runtime::TopicPartition partition{std::string(events::kDeadLetters), number};
     const auto marks = log.watermarks(partition, kIsolation);
     if (!marks) return tl::unexpected(marks.error());
     std::int64_t first = marks->low;
-    if (filter.since) {
-      const auto found = offset_before(**fetcher, partition, first, marks->high, *filter.since);
+    std::int64_t end = marks->high;
+    if (filter.range) {
+      first = std::max(first, filter.range->first_offset);
+      if (filter.range->last_offset < end) end = filter.range->last_offset + 1;
+    }
+    if (filter.since && first < end) {
+      const auto found = offset_before(**fetcher, partition, first, end, *filter.since);
       if (!found) return tl::unexpected(found.error());
       first = *found;
     }
@@ -93,7 +134,7 @@ events::Status scan_dead_letters(runtime::Log& log, const DeadLetterFilter& filt
       if (filter.matches(letter)) more = visit(std::move(letter));
       return more;
     };
-    if (auto read = read_range(**fetcher, partition, first, marks->high, look); !read) return read;
+    if (auto read = read_range(**fetcher, partition, first, end, look); !read) return read;
   }
   return {};
 }
@@ -161,6 +202,46 @@ events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std:
   record.headers.emplace_back("retry_reason", reason);
   record.headers.emplace_back("retry_at", at.to_string());
   return record;
+}
+
+namespace {
+
+events::OutputRecord retry_audit(const RetryRun& run, std::string_view phase,
+                                 const std::function<void(JsonText&)>& add) {
+  const std::string id =
+      events::Uuid::v5(events::kNamespace, "dead-letters-retry:" + run.actor + ":" +
+                                               run.at.to_string() + ":" + run.selection)
+          .to_string();
+  JsonText json;
+  json.begin_object()
+      .member("action", "dead-letters-retry")
+      .member("run_id", id)
+      .member("phase", phase)
+      .member("actor", run.actor)
+      .member("reason", run.reason)
+      .member("selection", run.selection)
+      .member("at", run.at.to_string());
+  add(json);
+  events::OutputRecord record;
+  record.topic = std::string(kAuditTopic);
+  record.partition = events::partition_for(kOperations);
+  record.key = std::string(kOperations);
+  record.value = json.end_object().text();
+  record.headers = events::to_headers(
+      events::begin_envelope(id + "/" + std::string(phase), "/voketag/command-line",
+                             events::event_type(kAuditTopic), run.at));
+  return record;
+}
+
+}  // namespace
+
+events::OutputRecord retry_begun(const RetryRun& run) {
+  return retry_audit(run, "begun", [](JsonText&) {});
+}
+
+events::OutputRecord retry_ended(const RetryRun& run, std::int64_t sent, std::int64_t skipped) {
+  return retry_audit(run, "ended",
+                     [&](JsonText& json) { json.member("sent", sent).member("skipped", skipped); });
 }
 
 }  // namespace voketag::cli

@@ -40,8 +40,23 @@ struct DeadLetter {
 
 DeadLetter read_dead_letter(const events::RecordView& record);
 
+// Some of the dead letters of one partition: "3/120" one, "3/120-180" those from 120 to 180, "3/120-"
+// all from 120 on.
+struct DeadLetterRange {
+  std::int32_t partition = 0;
+  std::int64_t first_offset = 0;
+  std::int64_t last_offset = 0;
+  bool is_one() const { return first_offset == last_offset; }
+};
+events::Result<DeadLetterRange> parse_dead_letter_range(std::string_view text);
+
 struct DeadLetterFilter {
+  std::optional<DeadLetterRange> range;
+  // Of the record: which topic, partition and offsets it came from.
   std::optional<std::string> topic;
+  std::optional<std::int32_t> source_partition;
+  std::optional<std::int64_t> source_first_offset;
+  std::optional<std::int64_t> source_last_offset;
   std::optional<std::string> processor;
   std::optional<std::string> reason;
   std::optional<events::Timestamp> since;
@@ -72,5 +87,16 @@ std::optional<std::string> why_not_retryable(const DeadLetter& letter);
 // and why: `retry_of`, `retry_by`, `retry_reason`, `retry_at`. kInvalid when it is not retryable.
 events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std::string_view by,
                                                   std::string_view reason, events::Timestamp at);
+
+// One run of `voketag dlq retry`, as the topic audit-recorded keeps it: an event when it begins, one
+// when it has ended. One that has not ended was killed.
+struct RetryRun {
+  std::string actor;
+  std::string reason;
+  std::string selection;  // what was asked for, as on the command line
+  events::Timestamp at;
+};
+events::OutputRecord retry_begun(const RetryRun& run);
+events::OutputRecord retry_ended(const RetryRun& run, std::int64_t sent, std::int64_t skipped);
 
 }  // namespace voketag::cli

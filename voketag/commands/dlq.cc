@@ -1,5 +1,8 @@
 #include "voketag/commands/dlq.h"
 
+#include <limits>
+
+#include "events/partitioner.h"
 #include "runtime/clock.h"
 #include "voketag/commands/batch.h"
 #include "voketag/commands/command.h"
@@ -16,6 +19,23 @@ void write_bytes(JsonText& json, const std::string& name, const std::optional<st
   } else {
     json.member(name, bytes);
   }
+}
+
+// "70-90", "70-" or "70".
+events::Status parse_offsets(const std::string& text, DeadLetterFilter& filter) {
+  const std::size_t hyphen = text.find('-');
+  constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
+  const auto first = parse_whole_number(text.substr(0, hyphen), 0, kMax);
+  const std::string rest = hyphen == std::string::npos ? text : text.substr(hyphen + 1);
+  const auto last = rest.empty() ? events::Result<std::int64_t>(kMax)
+                                 : parse_whole_number(rest, first.value_or(0), kMax);
+  if (!first || !last) {
+    return events::fail(events::Errc::kInvalid,
+                        "--offsets: '" + text + "' is no range; for example 70-90, 70- or 70");
+  }
+  filter.source_first_offset = *first;
+  filter.source_last_offset = *last;
+  return {};
 }
 
 }  // namespace
@@ -50,7 +70,32 @@ events::Result<DeadLetterFilter> DeadLetterFilterOptions::parse() const {
     }
     *moment = *parsed;
   }
+  filter.source_partition = partition;
+  if (!offsets) return filter;
+  if (!topic || !partition) {
+    return events::fail(events::Errc::kInvalid,
+                        "--offsets are those of one partition of one topic: say --topic and "
+                        "--partition too");
+  }
+  if (auto parsed = parse_offsets(*offsets, filter); !parsed) {
+    return tl::unexpected(parsed.error());
+  }
   return filter;
+}
+
+std::string DeadLetterFilterOptions::text() const {
+  std::string text;
+  const auto add = [&](const char* name, const std::optional<std::string>& value) {
+    if (value) text += (text.empty() ? "" : " ") + std::string(name) + " " + *value;
+  };
+  add("--topic", topic);
+  add("--partition", partition ? std::optional(std::to_string(*partition)) : std::nullopt);
+  add("--offsets", offsets);
+  add("--processor", processor);
+  add("--reason", reason);
+  add("--since", since);
+  add("--until", until);
+  return text;
 }
 
 void add_filter_options(CLI::App& command, DeadLetterFilterOptions& options) {
@@ -59,6 +104,10 @@ void add_filter_options(CLI::App& command, DeadLetterFilterOptions& options) {
     add_text(command, name, value, meaning)->type_name(type);
   };
   add("--topic", options.topic, "Only of this topic (without the prefix)", "TOPIC");
+  add_number(command, "--partition", options.partition, 0, events::kPartitionCount - 1,
+             "Only of this partition, 0 to 11");
+  add("--offsets", options.offsets,
+      "Only records that had these offsets in --topic and --partition: 70-90, 70-, 70", "RANGE");
   add("--processor", options.processor, "Only what this processor or projection refused", "NAME");
   add("--reason", options.reason, "Only for this reason, such as malformed", "WORD");
   add("--since", options.since, "Not older than this: a time, a day, or 90m, 2h ago", "TIME");

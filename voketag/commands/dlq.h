@@ -25,9 +25,15 @@ struct DeadLetterFilterOptions {
   std::optional<std::string> reason;
   std::optional<std::string> since;
   std::optional<std::string> until;
+  std::optional<std::int32_t> partition;
+  std::optional<std::string> offsets;
 
-  bool any() const { return topic || processor || reason || since || until; }
+  bool any() const {
+    return topic || processor || reason || since || until || partition || offsets;
+  }
   events::Result<DeadLetterFilter> parse() const;
+  // As it was written: "--topic batch-requested --since 2h"; empty: nothing was.
+  std::string text() const;
 };
 void add_filter_options(CLI::App& command, DeadLetterFilterOptions& options);
 

@@ -4,6 +4,8 @@
 #include <array>
 #include <memory>
 #include <ostream>
+#include <utility>
+#include <vector>
 
 #include "voketag/commands/command.h"
 #include "voketag/commands/dlq.h"
@@ -15,11 +17,16 @@ namespace {
 
 using events::Errc;
 
+// What is written at once, and acknowledged before more is.
+constexpr std::size_t kWriteRecordsMax = 500;
+constexpr std::size_t kWriteBytesMax = 4U << 20;
+
 struct Options {
   std::vector<std::string> ids;
   DeadLetterFilterOptions filter;
   bool all = false;
   bool yes = false;
+  bool dry_run = false;
   std::string why;
   std::string who;
 };
@@ -37,11 +44,17 @@ events::Status check(const Options& options) {
   if (options.ids.empty() && !options.filter.any() && !options.all) {
     return events::fail(
         Errc::kInvalid,
-        "which dead letters? Name them (3/120 4/17), filter them (--reason malformed "
+        "which dead letters? Name them (3/120 4/17-90), filter them (--reason malformed "
         "--since 2h), or say --all");
   }
   if (!options.ids.empty() && (options.filter.any() || options.all)) {
     return events::fail(Errc::kInvalid, "name dead letters, or filter them; not both");
+  }
+  // All of them before the first is sent.
+  for (const std::string& id : options.ids) {
+    if (const auto range = parse_dead_letter_range(id); !range) {
+      return tl::unexpected(range.error());
+    }
   }
   if (options.yes && options.why.empty()) {
     return events::fail(Errc::kInvalid,
@@ -51,14 +64,21 @@ events::Status check(const Options& options) {
   return {};
 }
 
+std::string selection_text(const Options& options) {
+  if (options.all && !options.filter.any()) return "--all";
+  std::string text = options.filter.text();
+  for (const std::string& id : options.ids) text += (text.empty() ? "" : " ") + id;
+  return text;
+}
+
 // Sends again, or says what would be sent.
 class Retry {
  public:
   Retry(Session& session, const Options& options)
       : session_(session),
         options_(options),
-        actor_(options.who.empty() ? default_actor() : options.who),
-        now_(wall_clock_now()) {}
+        run_{options.who.empty() ? default_actor() : options.who, options.why,
+             selection_text(options), wall_clock_now()} {}
 
   ExitCode run(runtime::Log& log) {
     if (options_.yes) {
@@ -66,9 +86,10 @@ class Retry {
       if (!producer) return session_.report(producer.error());
       producer_ = *std::move(producer);
     }
-    if (const auto done = options_.ids.empty() ? retry_matching(log) : retry_named(log); !done) {
-      return session_.report(done.error());
-    }
+    events::Status done = options_.ids.empty() ? retry_matching(log) : retry_named(log);
+    if (done) done = write_pending();
+    if (done) done = end();
+    if (!done) return session_.report(done.error());
     summarize();
     return skipped_ == 0 ? ExitCode::kYes : ExitCode::kNo;
   }
@@ -76,22 +97,38 @@ class Retry {
  private:
   events::Status retry_named(runtime::Log& log) {
     for (const std::string& text : options_.ids) {
-      const auto id = parse_dead_letter_id(text);
-      if (!id) return tl::unexpected(id.error());
-      const auto letter = fetch_dead_letter(log, *id);
-      if (!letter) return tl::unexpected(letter.error());
-      if (auto done = retry(*letter); !done) return done;
+      const auto range = parse_dead_letter_range(text);
+      if (!range) return tl::unexpected(range.error());
+      if (auto done = range->is_one() ? retry_one(log, *range) : retry_range(log, *range); !done) {
+        return done;
+      }
     }
     return {};
+  }
+
+  events::Status retry_one(runtime::Log& log, const DeadLetterRange& range) {
+    const auto letter = fetch_dead_letter(log, {range.partition, range.first_offset});
+    if (!letter) return tl::unexpected(letter.error());
+    return retry(*letter);
+  }
+
+  events::Status retry_range(runtime::Log& log, const DeadLetterRange& range) {
+    DeadLetterFilter filter;
+    filter.range = range;
+    return retry_all_of(log, std::move(filter));
   }
 
   events::Status retry_matching(runtime::Log& log) {
     auto filter = options_.filter.parse();
     if (!filter) return tl::unexpected(filter.error());
+    return retry_all_of(log, *std::move(filter));
+  }
+
+  events::Status retry_all_of(runtime::Log& log, DeadLetterFilter filter) {
     // What comes back as a dead letter again must not be sent in a circle.
-    if (!filter->until || now_ < *filter->until) filter->until = now_;
+    if (!filter.until || run_.at < *filter.until) filter.until = run_.at;
     events::Status status;
-    const auto scanned = scan_dead_letters(log, *filter, [&](const DeadLetter& letter) {
+    const auto scanned = scan_dead_letters(log, filter, [&](const DeadLetter& letter) {
       status = retry(letter);
       return status.has_value();
     });
@@ -99,21 +136,41 @@ class Retry {
   }
 
   events::Status retry(const DeadLetter& letter) {
-    const auto record = retry_record(letter, actor_, options_.why, now_);
+    auto record = retry_record(letter, run_.actor, run_.reason, run_.at);
     if (!record) {
       ++skipped_;
       session_.warn("not retryable: " + record.error().message);
       return {};
-    }
-    if (producer_) {
-      if (auto written = producer_->write({&*record, 1}); !written) return written;
     }
     ++sent_;
     if (!session_.json) {
       session_.terminal().output() << letter.id() << " -> " << escaped(record->topic) << '/'
                                    << record->partition << "  " << escaped(letter.reason) << '\n';
     }
+    if (!producer_) return {};
+    pending_bytes_ += record->value.value_or("").size();
+    pending_.push_back(*std::move(record));
+    const bool full = pending_.size() >= kWriteRecordsMax || pending_bytes_ >= kWriteBytesMax;
+    return full ? write_pending() : events::Status();
+  }
+
+  events::Status write_pending() {
+    if (pending_.empty()) return {};
+    // Who and why stand in Kafka before the first record does.
+    if (!std::exchange(begun_, true)) {
+      const events::OutputRecord begun = retry_begun(run_);
+      if (auto written = producer_->write({&begun, 1}); !written) return written;
+    }
+    if (auto written = producer_->write(pending_); !written) return written;
+    pending_.clear();
+    pending_bytes_ = 0;
     return {};
+  }
+
+  events::Status end() {
+    if (!begun_) return {};
+    const events::OutputRecord ended = retry_ended(run_, sent_, skipped_);
+    return producer_->write({&ended, 1});
   }
 
   void summarize() {
@@ -129,7 +186,8 @@ class Retry {
     std::ostream& error = session_.terminal().error();
     if (skipped_ > 0) error << "Not retryable: " << with_thousands(skipped_) << ", see above.\n";
     if (options_.yes) {
-      error << "Sent " << with_thousands(sent_) << " again, as " << escaped(actor_) << ".\n";
+      error << "Sent " << with_thousands(sent_) << " again, as " << escaped(run_.actor)
+            << "; the topic audit-recorded keeps who and why.\n";
     } else {
       error << "Would send " << with_thousands(sent_)
             << " again. To do it, add: --yes --why 'what has been mended'\n";
@@ -138,9 +196,11 @@ class Retry {
 
   Session& session_;
   const Options& options_;
-  const std::string actor_;
-  const events::Timestamp now_;
+  const RetryRun run_;
   std::unique_ptr<runtime::Producer> producer_;
+  std::vector<events::OutputRecord> pending_;
+  std::size_t pending_bytes_ = 0;
+  bool begun_ = false;
   std::int64_t sent_ = 0;
   std::int64_t skipped_ = 0;
 };
@@ -161,17 +221,21 @@ void add_dlq_retry(CLI::App& parent, Session& session) {
       "retry",
       "Send dead letters again to where they came from\n"
       "With their own key, value and headers, and headers that say who sent them again and why\n"
-      "(retry_of, retry_by, retry_reason, retry_at). Without --yes it only says what it would do. "
-      "The\n"
+      "(retry_of, retry_by, retry_reason, retry_at); the topic audit-recorded gets an event when "
+      "it\n"
+      "begins and one when it has ended. Without --yes it only says what it would do. The\n"
       "dead letter stays where it is: the topic is a record of what happened. Passed over, with "
       "the "
       "reason\n"
       "(exit code 1): what a view refused, and what was too large to be kept whole.");
   auto options = std::make_shared<Options>();
-  command->add_option("ID", options->ids, "partition/offset, as `voketag dlq list` shows it");
+  command->add_option("ID", options->ids, "partition/offset, as `voketag dlq list` shows it, or a range: 3/120-180, 3/120-");
   add_filter_options(*command, options->filter);
   command->add_flag("--all", options->all, "All that there are");
-  command->add_flag("--yes", options->yes, "Do it");
+  auto* yes = command->add_flag("--yes", options->yes, "Do it");
+  command
+      ->add_flag("--dry-run", options->dry_run, "Say what it would do, as it does without --yes")
+      ->excludes(yes);
   command->add_option("--why", options->why, "The reason, kept with the records")
       ->type_name("TEXT");
   command->add_option("--who", options->who, "Who does it; default: user@host")->type_name("NAME");
@@ -180,6 +244,8 @@ void add_dlq_retry(CLI::App& parent, Session& session) {
       *command,
       "  voketag dlq retry 3/120\n"
       "  voketag dlq retry 3/120 4/17 --yes --why 'token key 2 was missing'\n"
+      "  voketag dlq retry 3/120-180 --dry-run\n"
+      "  voketag dlq retry --topic batch-requested --partition 5 --offsets 70-90\n"
       "  voketag dlq retry --reason unknown_key --since 2h --yes --why 'token key 2 was missing'");
   command->callback([&session, options] {
     session.action = [&session, options] { return retry(session, *options); };

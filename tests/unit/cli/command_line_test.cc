@@ -61,7 +61,10 @@ TEST(CommandLineTest, HelpTeachesAtEveryLevel) {
                                                           {"dlq", "list"},
                                                           {"dlq", "show"},
                                                           {"dlq", "retry"},
-                                                          {"state", "inspect"}};
+                                                          {"state", "inspect"},
+                                                          {"state", "verify"},
+                                                          {"state", "checkpoint"},
+                                                          {"state", "rebuild"}};
   for (std::vector<std::string> command : commands) {
     std::string path = "voketag";
     for (const std::string& word : command) path += " " + word;
@@ -121,6 +124,10 @@ TEST(CommandLineTest, WrongArgumentsAreUsageErrorsThatHelp) {
            {{"dlq", "retry"}, "--all"},
            {{"dlq", "retry", "1/2", "--yes"}, "--why"},
            {{"dlq", "retry", "1/2", "--all"}, "not both"},
+           {{"dlq", "retry", "1/9-2"}, "no range of dead letters"},
+           {{"dlq", "retry", "1/2", "--yes", "--dry-run", "--why", "x"}, "--dry-run"},
+           {{"dlq", "list", "--offsets", "1-2", "--topic", "x"}, "--partition"},
+           {{"dlq", "list", "--offsets", "2-1", "--topic", "x", "--partition", "1"}, "no range"},
            {{"dlq", "list", "--since", "yesterday"}, "--since"},
            {{"proof", "export"}, "name the product"},
            {{"proof", "verify", "/nowhere/proof.json"}, "cannot read"},
@@ -128,6 +135,10 @@ TEST(CommandLineTest, WrongArgumentsAreUsageErrorsThatHelp) {
            {{"run", "--roles", ""}, "The roles: ingress, batches"},
            {{"run", "--roles="}, "--roles"},
            {{"state", "inspect", "--partition", "12"}, "between 0 and 11"},
+           {{"state", "inspect", "--processor", "token"}, "--processor must be"},
+           {{"state", "inspect", "--keys", "--key", "batch/a"}, "--key"},
+           {{"state", "verify", "--directory", ""}, "--directory is empty"},
+           {{"state", "checkpoint"}, "--to"},
        }) {
     const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.code, ExitCode::kUsage) << says << ": " << outcome.error;

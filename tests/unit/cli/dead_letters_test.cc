@@ -114,6 +114,45 @@ TEST(DeadLetterFilterTest, AllOfItMustMatch) {
   EXPECT_FALSE(filter.matches(letter));
 }
 
+TEST(DeadLetterFilterTest, ARangeIsOfThePlaceOfTheLetterOrOfItsRecord) {
+  const DeadLetter letter = round_trip("k", "v", {});  // 5/3, of batch-requested/5/77
+  DeadLetterFilter filter;
+  filter.range = parse_dead_letter_range("5/1-3").value();
+  EXPECT_TRUE(filter.matches(letter));
+  filter.range = parse_dead_letter_range("5/4-").value();
+  EXPECT_FALSE(filter.matches(letter));
+  filter.range = parse_dead_letter_range("4/3").value();
+  EXPECT_FALSE(filter.matches(letter));
+  filter.range.reset();
+  filter.source_partition = 5;
+  filter.source_first_offset = 70;
+  filter.source_last_offset = 77;
+  EXPECT_TRUE(filter.matches(letter));
+  filter.source_last_offset = 76;
+  EXPECT_FALSE(filter.matches(letter));
+  for (const char* bad : {"5/", "5/4-3", "5/4-x", "5/-", "4-5"}) {
+    EXPECT_FALSE(parse_dead_letter_range(bad)) << bad;
+  }
+}
+
+TEST(RetryRunTest, BothEventsNameTheRun) {
+  const RetryRun run{"me@host", "mended", "5/1-3", {1'763'800'002'000}};
+  const auto begun = retry_begun(run);
+  const auto ended = retry_ended(run, 3, 1);
+  EXPECT_EQ(begun.topic, "audit-recorded");
+  EXPECT_EQ(begun.key, "operations");
+  EXPECT_EQ(begun.partition, ended.partition);
+  EXPECT_THAT(*begun.value, HasSubstr(R"("action":"dead-letters-retry","run_id":")"));
+  EXPECT_THAT(*begun.value, HasSubstr(R"("phase":"begun","actor":"me@host","reason":"mended",)"
+                                      R"("selection":"5/1-3","at":"2025-11-22T08:26:42.000Z"})"));
+  EXPECT_THAT(*ended.value, HasSubstr(R"("phase":"ended")"));
+  EXPECT_THAT(*ended.value, HasSubstr(R"("sent":3,"skipped":1})"));
+  EXPECT_THAT(begun.headers, Contains(Pair("ce_type", "voketag.audit-recorded.v1")));
+  EXPECT_NE(begun.headers, ended.headers) << "each has an id of its own";
+  const std::size_t id_at = begun.value->find("run_id");
+  EXPECT_EQ(begun.value->substr(id_at, 46), ended.value->substr(id_at, 46));
+}
+
 TEST(DeadLetterIdTest, IsPartitionAndOffset) {
   EXPECT_EQ(parse_dead_letter_id("3/120")->offset, 120);
   for (const char* bad : {"", "3", "3/", "/4", "-1/4", "3/-4", "3/4/5", "a/b", "3/4x"}) {
