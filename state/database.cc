@@ -1,5 +1,6 @@
 #include "state/database.h"
 
+#include <fcntl.h>
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
@@ -7,7 +8,6 @@
 #include <rocksdb/table.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_buffer_manager.h>
-#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -29,7 +29,8 @@ namespace voketag::state {
 namespace {
 
 constexpr int kCorruptCopiesMax = 1000;
-// A process that compacts removes files that a reader was about to open; the next look finds others.
+// A process that compacts removes files that a reader was about to open; the next look finds
+// others.
 constexpr int kReadOnlyAttempts = 5;
 constexpr auto kReadOnlyPause = std::chrono::milliseconds(200);
 constexpr const char* kDatabaseName = "rocksdb";
@@ -121,7 +122,6 @@ tl::unexpected<events::Error> corrupt(const std::filesystem::path& path,
                           "and so does: voketag state rebuild --yes");
 }
 
-
 }  // namespace
 
 events::Error Database::Implementation::failure(const rocksdb::Status& status,
@@ -162,12 +162,11 @@ events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::
   if (is_lock_conflict(status)) return held(path);
   const std::filesystem::path mark = directory / kCorruptMark;
   const bool found_corrupt = std::filesystem::exists(mark, error);
-  if (found_corrupt || status.IsCorruption() || status.IsInvalidArgument() ||
-      status.IsNotFound()) {
+  if (found_corrupt || status.IsCorruption() || status.IsInvalidArgument() || status.IsNotFound()) {
     if (!options.move_corrupt_aside) {
       if (status.ok()) delete std::exchange(raw, nullptr);
-      return corrupt(path, status.ok() ? rocksdb::Status::Corruption("found by the last run")
-                                       : status);
+      return corrupt(path,
+                     status.ok() ? rocksdb::Status::Corruption("found by the last run") : status);
     }
     if (status.ok()) delete std::exchange(raw, nullptr);
     if (const auto moved = move_aside(path); !moved) return tl::unexpected(moved.error());
@@ -230,7 +229,8 @@ events::Status Database::remove(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / kDatabaseName;
   const auto status = rocksdb::DestroyDB(path.string(), make_options({}));
   if (is_lock_conflict(status)) return held(path);
-  if (!status.ok()) return tl::unexpected(to_error(status, "removing the state in " + path.string()));
+  if (!status.ok())
+    return tl::unexpected(to_error(status, "removing the state in " + path.string()));
   std::error_code ignored;
   std::filesystem::remove(directory / kCorruptMark, ignored);
   return {};

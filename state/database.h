@@ -40,16 +40,17 @@ class Database {
   // process holds it (kConflict), or the disk is full or unwritable (kUnavailable).
   static events::Result<std::unique_ptr<Database>> open(const std::filesystem::path& directory,
                                                         const DatabaseOptions& options = {});
-  // Opens the database as it is at this moment, to be read alone, also beside the process that holds
-  // it: what that one had written before this call is seen, nothing later. Writes nothing and holds
-  // nothing; writing to a store of it fails. Memory: what lies in the write-ahead log, 64 MiB at
-  // most. kNotFound: there is none; kUnavailable: its files changed too often meanwhile, try again.
+  // Opens the database as it is at this moment, to be read alone, also beside the process that
+  // holds it: what that one had written before this call is seen, nothing later. Writes nothing and
+  // holds nothing; writing to a store of it fails. Memory: what lies in the write-ahead log, 64 MiB
+  // at most. kNotFound: there is none; kUnavailable: its files changed too often meanwhile, try
+  // again.
   static events::Result<std::unique_ptr<Database>> open_read_only(
       const std::filesystem::path& directory);
   // Whether there is a database under `directory`.
   static bool exists(const std::filesystem::path& directory);
-  // Removes the database under `directory`, corrupt or not, and nothing else there. kConflict when a
-  // process holds it.
+  // Removes the database under `directory`, corrupt or not, and nothing else there. kConflict when
+  // a process holds it.
   static events::Status remove(const std::filesystem::path& directory);
 
   ~Database();
@@ -65,9 +66,9 @@ class Database {
   std::size_t memory_bytes() const;
   // Writes everything to table files; a clean stop does so to start fast.
   events::Status flush();
-  // Puts a copy of the database as it is now into "<target>/rocksdb", which must not be there. Table
-  // files are linked where both lie on one file system, so it costs little room at first. The copy
-  // of a partition is as consistent as the store is: state and position of one moment.
+  // Puts a copy of the database as it is now into "<target>/rocksdb", which must not be there.
+  // Table files are linked where both lie on one file system, so it costs little room at first. The
+  // copy of a partition is as consistent as the store is: state and position of one moment.
   events::Status checkpoint(const std::filesystem::path& target);
   const std::filesystem::path& directory() const;
 

@@ -40,8 +40,8 @@ struct DeadLetter {
 
 DeadLetter read_dead_letter(const events::RecordView& record);
 
-// Some of the dead letters of one partition: "3/120" one, "3/120-180" those from 120 to 180, "3/120-"
-// all from 120 on.
+// Some of the dead letters of one partition: "3/120" one, "3/120-180" those from 120 to 180,
+// "3/120-" all from 120 on.
 struct DeadLetterRange {
   std::int32_t partition = 0;
   std::int64_t first_offset = 0;
@@ -88,8 +88,8 @@ std::optional<std::string> why_not_retryable(const DeadLetter& letter);
 events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std::string_view by,
                                                   std::string_view reason, events::Timestamp at);
 
-// One run of `voketag dlq retry`, as the topic audit-recorded keeps it: an event when it begins, one
-// when it has ended. One that has not ended was killed.
+// One run of `voketag dlq retry`, as the topic audit-recorded keeps it: an event when it begins,
+// one when it has ended. One that has not ended was killed.
 struct RetryRun {
   std::string actor;
   std::string reason;

@@ -229,12 +229,13 @@ void add_dlq_retry(CLI::App& parent, Session& session) {
       "reason\n"
       "(exit code 1): what a view refused, and what was too large to be kept whole.");
   auto options = std::make_shared<Options>();
-  command->add_option("ID", options->ids, "partition/offset, as `voketag dlq list` shows it, or a range: 3/120-180, 3/120-");
+  command->add_option(
+      "ID", options->ids,
+      "partition/offset, as `voketag dlq list` shows it, or a range: 3/120-180, 3/120-");
   add_filter_options(*command, options->filter);
   command->add_flag("--all", options->all, "All that there are");
   auto* yes = command->add_flag("--yes", options->yes, "Do it");
-  command
-      ->add_flag("--dry-run", options->dry_run, "Say what it would do, as it does without --yes")
+  command->add_flag("--dry-run", options->dry_run, "Say what it would do, as it does without --yes")
       ->excludes(yes);
   command->add_option("--why", options->why, "The reason, kept with the records")
       ->type_name("TEXT");

@@ -35,8 +35,8 @@ void write_position(JsonText& json, const std::optional<runtime::StorePosition>&
     return;
   }
   json.begin_object().member("changelog_offset", position->changelog_offset);
-  json.member("claim", position->claim ? std::optional(position->claim->transactional_id)
-                                       : std::nullopt);
+  json.member("claim",
+              position->claim ? std::optional(position->claim->transactional_id) : std::nullopt);
   json.name("commit");
   if (position->commit) {
     json.raw(events::encode(*position->commit));
@@ -152,7 +152,8 @@ class Inspection {
     visit([&](std::string_view processor, std::int32_t partition, state::PartitionStore& store) {
       PartitionSummary found = summarize(store, processor, partition);
       if (options_.table) {
-        std::erase_if(found.tables, [&](const auto& table) { return table.first != *options_.table; });
+        std::erase_if(found.tables,
+                      [&](const auto& table) { return table.first != *options_.table; });
         if (found.tables.empty()) return;
       }
       if (!found.empty()) summaries.push_back(std::move(found));
@@ -198,7 +199,8 @@ class Inspection {
                                "`voketag state inspect --keys` lists them");
   }
 
-  void visit(const std::function<void(std::string_view, std::int32_t, state::PartitionStore&)>& see) {
+  void visit(
+      const std::function<void(std::string_view, std::int32_t, state::PartitionStore&)>& see) {
     // Nothing of it can fail but by an exception.
     (void)for_each_store(database_, options_.selection,
                          [&](std::string_view processor, std::int32_t partition,

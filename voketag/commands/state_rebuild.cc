@@ -57,11 +57,9 @@ Status throw_away(const std::filesystem::path& directory, const StateSelection& 
   if (selection.is_all()) return state::Database::remove(directory);
   auto database = state::Database::open(directory, {.move_corrupt_aside = false});
   if (!database) return tl::unexpected(database.error());
-  auto wiped =
-      for_each_store(**database, selection,
-                     [](std::string_view, std::int32_t, state::PartitionStore& store) {
-                       return store.wipe();
-                     });
+  auto wiped = for_each_store(
+      **database, selection,
+      [](std::string_view, std::int32_t, state::PartitionStore& store) { return store.wipe(); });
   return wiped ? (*database)->flush() : wiped;
 }
 

@@ -87,9 +87,8 @@ class Verification {
     if (is_checkpoint(directory_)) {
       if (auto checked = check_checkpoint(); !checked) return session_.report(checked.error());
     } else if (options_.files_only) {
-      return session_.report(Errc::kInvalid,
-                             directory_.string() + " is no checkpoint: it has no " +
-                                 kCheckpointManifest + "; leave --files-only out");
+      return session_.report(Errc::kInvalid, directory_.string() + " is no checkpoint: it has no " +
+                                                 kCheckpointManifest + "; leave --files-only out");
     }
     // A database whose files are not what they were is not worth a comparison.
     if (!options_.files_only && faults_.empty()) {
@@ -129,10 +128,10 @@ class Verification {
     const auto verify = [&](std::string_view processor, std::int32_t partition,
                             state::PartitionStore& store) -> Status {
       const std::string name = std::string(processor) + "/" + std::to_string(partition);
-      auto verdict = verifier.verify(store, processor, partition,
-                                     [&](std::int64_t done, std::int64_t total) {
-                                       return progress.update(name, done, total);
-                                     });
+      auto verdict =
+          verifier.verify(store, processor, partition, [&](std::int64_t done, std::int64_t total) {
+            return progress.update(name, done, total);
+          });
       if (!verdict) return tl::unexpected(verdict.error());
       if (*verdict) verdicts_.push_back(**std::move(verdict));
       return {};

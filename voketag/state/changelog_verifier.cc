@@ -128,8 +128,8 @@ class ScratchCursor {
 // One partition's comparison.
 class Comparison {
  public:
-  Comparison(runtime::Log& log, const state::PartitionStore& store,
-             runtime::StorePosition position, PartitionVerdict& verdict)
+  Comparison(runtime::Log& log, const state::PartitionStore& store, runtime::StorePosition position,
+             PartitionVerdict& verdict)
       : log_(log),
         store_(store),
         position_(std::move(position)),
@@ -199,8 +199,8 @@ class Comparison {
     const auto again = log_.watermarks(changelog_, runtime::Isolation::kReadCommitted);
     if (!again) return tl::unexpected(again.error());
     if (again->low != marks.low) {
-      return fail(Errc::kUnavailable, "records of " + changelog_.topic +
-                                          " were deleted while it was read; try again");
+      return fail(Errc::kUnavailable,
+                  "records of " + changelog_.topic + " were deleted while it was read; try again");
     }
     progress(total, total);
     return scratch_->write();

@@ -44,8 +44,7 @@ Result<events::Hash> hash_of(const fs::path& path) {
     return fail(Errc::kCorrupt, "cannot read " + path.string());
   }
   std::vector<char> bytes(kReadBytes);
-  while (file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())) ||
-         file.gcount() > 0) {
+  while (file.read(bytes.data(), static_cast<std::streamsize>(bytes.size())) || file.gcount() > 0) {
     EVP_DigestUpdate(context.get(), bytes.data(), static_cast<std::size_t>(file.gcount()));
   }
   if (file.bad()) return fail(Errc::kCorrupt, "cannot read " + path.string() + " to its end");
@@ -138,8 +137,7 @@ Result<CheckpointManifest> read_manifest(const fs::path& directory) {
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   auto manifest = events::decode<CheckpointManifest>(text);
   if (!manifest) {
-    return fail(Errc::kCorrupt,
-                path.string() + " cannot be read: " + manifest.error().message);
+    return fail(Errc::kCorrupt, path.string() + " cannot be read: " + manifest.error().message);
   }
   if (manifest->format != kCheckpointFormat) {
     return fail(Errc::kCorrupt, path.string() + " is of a format that this program does not know");

@@ -12,8 +12,8 @@
 
 namespace voketag::cli {
 
-// The file beside a checkpoint's database that says what belongs to it. It is written last: where it
-// is, the checkpoint is whole.
+// The file beside a checkpoint's database that says what belongs to it. It is written last: where
+// it is, the checkpoint is whole.
 inline constexpr const char* kCheckpointManifest = "checkpoint.json";
 inline constexpr const char* kCheckpointFormat = "voketag-checkpoint-1";
 
@@ -23,10 +23,9 @@ struct CheckpointFile {
   events::Hash sha256;
   static constexpr auto fields() {
     using E = CheckpointFile;
-    return std::tuple{
-        events::Field{"name", &E::name, "Path below the checkpoint's directory"},
-        events::Field{"size_bytes", &E::size_bytes, "Its size", events::at_least(0)},
-        events::Field{"sha256", &E::sha256, "SHA-256 of its bytes"}};
+    return std::tuple{events::Field{"name", &E::name, "Path below the checkpoint's directory"},
+                      events::Field{"size_bytes", &E::size_bytes, "Its size", events::at_least(0)},
+                      events::Field{"sha256", &E::sha256, "SHA-256 of its bytes"}};
   }
 };
 
