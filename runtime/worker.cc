@@ -647,9 +647,8 @@ events::Status Worker::fenced(const CommitResult& result) {
                             "own name");
   }
   // Whether these partitions are still its own, the group says: it stays a member, and each commit
-  // is checked.
-  // What became of the transaction, the log says: it may have been committed, the answer lost, and
-  // only the repeated request refused.
+  // is checked. What became of the transaction, the log says: it may have been committed, the
+  // answer lost, and only the repeated request refused.
   producer_.reset();
   reopen_at_ = {now.ms + kFencedPauseMs};
   return restore_touched();

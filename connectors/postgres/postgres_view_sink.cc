@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "connectors/postgres/row_text.h"
+#include "connectors/postgres/text_array.h"
 
 namespace voketag::postgres {
 namespace {
@@ -30,22 +31,6 @@ std::string insert_name(const processors::View& view) {
 
 void pause(int pause_ms) {
   std::this_thread::sleep_for(std::chrono::milliseconds(pause_ms));
-}
-
-// PostgreSQL's text form of an array of text.
-template <class Items, class Get>
-std::string array_of_text(const Items& items, Get get) {
-  std::string array = "{";
-  for (const auto& item : items) {
-    if (array.size() > 1) array += ',';
-    array += '"';
-    for (const char c : std::string(get(item))) {
-      if (c == '"' || c == '\\') array += '\\';
-      array += c;
-    }
-    array += '"';
-  }
-  return array + '}';
 }
 
 // The parameters of the statement that moves positions. Statements borrow from it.

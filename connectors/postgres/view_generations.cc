@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "connectors/postgres/generation_tables.h"
+#include "connectors/postgres/text_array.h"
 
 namespace voketag::postgres {
 namespace {
@@ -40,21 +41,6 @@ Status status_of(const Outcome<void>& outcome) {
 Status status_of(const Outcome<Rows>& outcome) {
   if (!outcome) return tl::unexpected(to_error(outcome.error()));
   return {};
-}
-
-template <class Items, class Get>
-std::string array_of(const Items& items, Get get) {
-  std::string array = "{";
-  for (const auto& item : items) {
-    if (array.size() > 1) array += ',';
-    array += '"';
-    for (const char c : std::string(get(item))) {
-      if (c == '"' || c == '\\') array += '\\';
-      array += c;
-    }
-    array += '"';
-  }
-  return array + '}';
 }
 
 // A detail may quote what was refused; the database takes UTF-8 alone.
@@ -204,9 +190,9 @@ Result<std::vector<Generation>> ViewGenerations::history() {
 
 Result<std::vector<std::int64_t>> ViewGenerations::live_positions(
     std::span<const TopicPartition> partitions) {
-  const std::string topics = array_of(partitions, [](const auto& p) { return p.topic; });
+  const std::string topics = array_of_text(partitions, [](const auto& p) { return p.topic; });
   const std::string numbers =
-      array_of(partitions, [](const auto& p) { return std::to_string(p.partition); });
+      array_of_text(partitions, [](const auto& p) { return std::to_string(p.partition); });
   const std::array<Parameter, 3> parameters{projection_, topics, numbers};
   const auto rows = control_.query(
       "SELECT coalesce(recorded.next_offset, 0)"
@@ -264,11 +250,11 @@ Result<Generation> ViewGenerations::begin(const Plan& plan) {
     if (!done) return tl::unexpected(done.error());
     Generation generation = read_generation(*done, 0);
     const std::string number = std::to_string(generation.number);
-    const std::string topics = array_of(plan.from, [](const auto& p) { return p.topic; });
+    const std::string topics = array_of_text(plan.from, [](const auto& p) { return p.topic; });
     const std::string partitions =
-        array_of(plan.from, [](const auto& p) { return std::to_string(p.partition); });
+        array_of_text(plan.from, [](const auto& p) { return std::to_string(p.partition); });
     const std::string offsets =
-        array_of(plan.from, [](const auto& p) { return std::to_string(p.offset); });
+        array_of_text(plan.from, [](const auto& p) { return std::to_string(p.offset); });
     const std::array<Parameter, 5> from{projection_, number, topics, partitions, offsets};
     done = control_.query(
         "INSERT INTO voketag.projection_positions"
@@ -404,7 +390,7 @@ Outcome<void> ViewGenerations::list_duplicates(Connection& connection, std::int3
                                          "writes to the topic, before this view is rebuilt");
   }
   const std::string number = std::to_string(generation);
-  const std::string list = array_of(keys, [](const std::string& key) { return key; });
+  const std::string list = array_of_text(keys, [](const std::string& key) { return key; });
   const std::string name(view.name);
   const std::array<Parameter, 4> parameters{projection_, number, list, name};
   const auto done = connection.query(
@@ -465,9 +451,9 @@ Result<std::vector<std::int64_t>> ViewGenerations::freeze(
   auto connection = connect(kFreezeStatementMs);
   if (!connection) return tl::unexpected(connection.error());
   freeze_.emplace(std::move(*connection));
-  const std::string topics = array_of(partitions, [](const auto& p) { return p.topic; });
+  const std::string topics = array_of_text(partitions, [](const auto& p) { return p.topic; });
   const std::string numbers =
-      array_of(partitions, [](const auto& p) { return std::to_string(p.partition); });
+      array_of_text(partitions, [](const auto& p) { return std::to_string(p.partition); });
   const std::array<Parameter, 3> parameters{projection_, topics, numbers};
   const auto frozen = [&]() -> Outcome<std::vector<std::int64_t>> {
     // Tables first and positions after, as a projector's transaction does.
@@ -778,13 +764,15 @@ Result<std::vector<std::int32_t>> ViewGenerations::retired(bool kept_too) {
 
 Status ViewGenerations::add(std::span<const runtime::ReplayReject> rejects) {
   const std::string number = std::to_string(reject_generation_);
-  const std::string topics = array_of(rejects, [](const auto& r) { return r.partition.topic; });
+  const std::string topics =
+      array_of_text(rejects, [](const auto& r) { return r.partition.topic; });
   const std::string partitions =
-      array_of(rejects, [](const auto& r) { return std::to_string(r.partition.partition); });
+      array_of_text(rejects, [](const auto& r) { return std::to_string(r.partition.partition); });
   const std::string offsets =
-      array_of(rejects, [](const auto& r) { return std::to_string(r.offset); });
-  const std::string reasons = array_of(rejects, [](const auto& r) { return r.reason; });
-  const std::string details = array_of(rejects, [](const auto& r) { return legible(r.detail); });
+      array_of_text(rejects, [](const auto& r) { return std::to_string(r.offset); });
+  const std::string reasons = array_of_text(rejects, [](const auto& r) { return r.reason; });
+  const std::string details =
+      array_of_text(rejects, [](const auto& r) { return legible(r.detail); });
   const std::array<Parameter, 7> parameters{projection_, number,  topics, partitions,
                                             offsets,     reasons, details};
   const auto done = control_.query(

@@ -21,7 +21,8 @@ namespace voketag::processors {
 //        v
 //    (ended: failed)
 //
-// A batch is never seen as merely requested: its first chunks are asked for as it is accepted.
+// A batch is never seen as merely requested: as it is accepted, its first chunks are asked for. A
+// small one is made in that moment, and begins in anchoring.
 struct BatchState {
   std::string status;
   BatchContent content;

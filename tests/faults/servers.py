@@ -18,24 +18,10 @@ import subprocess
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from system import DIE_WITH_PARENT, ROOT, await_true
+
 JARS = ROOT / ".dev/kafka/libs"
 CLASS_ARCHIVE = ROOT / ".dev/kafka/classes.jsa"
-
-# A child that outlives its parent would be nobody's: the kernel ends it with its parent.
-DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
-
-
-def await_true(what, check, timeout_s, interval_s=0.05):
-    """Calls check until it returns something true, and returns that."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        result = check()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} did not come true within {timeout_s} s")
-        time.sleep(interval_s)
 
 
 def free_port():

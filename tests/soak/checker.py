@@ -17,25 +17,12 @@ import subprocess
 import uuid
 from collections import Counter, defaultdict
 
+from audit import leaf_hash, merkle_root
+
 NAMESPACE = uuid.UUID("8f0b2a5e-6d1c-5f33-9a47-766f6b657461")
 PROCESSORS = ("ingress", "batches", "tokens", "merkle", "anchoring")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 FINDINGS_SHOWN_MAX = 20
-
-
-def leaf_hash(token):
-    return hashlib.sha256(b"\x00" + token.encode()).digest()
-
-
-def merkle_root(leaves):
-    """RFC 6962 section 2.1. For equal subtrees of a power of two it is the root over all leaves."""
-    if len(leaves) == 1:
-        return leaves[0]
-    split = 1
-    while split * 2 < len(leaves):
-        split *= 2
-    return hashlib.sha256(b"\x01" + merkle_root(leaves[:split]) +
-                          merkle_root(leaves[split:])).digest()
 
 
 class Topics:

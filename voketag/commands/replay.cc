@@ -1,7 +1,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <memory>
 #include <ostream>
 #include <thread>
@@ -17,6 +16,7 @@
 #include "voketag/replay/replay_display.h"
 #include "voketag/replay/replay_report.h"
 #include "voketag/replay/view_replay.h"
+#include "voketag/stop_signal.h"
 #include "voketag/version.h"
 #include "voketag/views.h"
 
@@ -32,23 +32,6 @@ using postgres::ViewGenerations;
 // What somebody asked of a replay at work is answered within this.
 constexpr int kWishTimeoutMs = 60'000;
 constexpr auto kWishPoll = std::chrono::milliseconds(100);
-
-std::atomic<bool> stop_requested{false};
-
-// What is committed by then is kept; whoever signals twice does not want to wait.
-void on_stop_signal(int signal) {
-  if (stop_requested.exchange(true)) _exit(128 + signal);
-}
-
-void catch_signals() {
-  stop_requested = false;
-  struct sigaction action {};
-  action.sa_handler = on_stop_signal;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-}
 
 struct Options {
   std::string view;
@@ -249,13 +232,14 @@ class ReplayCommand {
   ExitCode replay() {
     auto log = open_kafka(configuration_);
     if (!log) return session_.report(log.error());
-    catch_signals();
+    catch_stop_signals();
+    signal(SIGPIPE, SIG_IGN);
     if (options_.dry_run) return dry_run(**log);
     if (auto taken = take_over(); !taken) return session_.report(taken.error());
     if (options_.drop_old) return drop_old();
     ReplayDisplay display(session_.terminal(), view_);
     ViewReplay replay(**log, *projection_, *generations_, connection_, options_.replay,
-                      stop_requested,
+                      stop_requested(),
                       [&](const ReplayProgress& progress) { display.update(progress); });
     auto result = begin(replay);
     display.finish();
@@ -362,7 +346,7 @@ class ReplayCommand {
   ExitCode dry_run(runtime::Log& log) {
     ReplayDisplay display(session_.terminal(), view_);
     const auto report =
-        run_dry(log, *projection_, *generations_, options_.replay.start, stop_requested,
+        run_dry(log, *projection_, *generations_, options_.replay.start, stop_requested(),
                 [&](const ReplayProgress& progress) { display.update(progress); });
     display.finish();
     if (!report) return session_.report(report.error());

@@ -28,6 +28,7 @@
 #include "voketag/kafka_access.h"
 #include "voketag/logging.h"
 #include "voketag/projections.h"
+#include "voketag/stop_signal.h"
 #include "voketag/version.h"
 #include "voketag/views.h"
 
@@ -35,23 +36,6 @@ namespace voketag::cli {
 namespace {
 
 using events::Status;
-
-std::atomic<bool> stop_requested{false};
-
-// The first signal asks for an orderly stop; whoever sends a second one does not want to wait.
-void on_stop_signal(int signal) {
-  if (stop_requested.exchange(true)) _exit(128 + signal);
-}
-
-void catch_signals() {
-  stop_requested = false;
-  struct sigaction action {};
-  action.sa_handler = on_stop_signal;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);
-}
 
 // glibc gives every thread an arena of its own, each of which keeps what was ever freed in it. A
 // few shared ones cost little contention here, where threads allocate little, and tens of MB less.
@@ -81,7 +65,7 @@ Status until_stopped(const std::function<Status()>& step) {
     }
   });
   while (done.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
-    if (stop_requested) stop_before_the_start();
+    if (stop_requested()) stop_before_the_start();
   }
   thread.join();
   return done.get();
@@ -95,12 +79,12 @@ Status patiently(const std::function<Status()>& step) {
     Status done = until_stopped(step);
     const bool may_come_back = !done && (done.error().code == events::Errc::kUnavailable ||
                                          done.error().code == events::Errc::kTimeout);
-    if (stop_requested) stop_before_the_start();
+    if (stop_requested()) stop_before_the_start();
     if (!may_come_back) return done;
     spdlog::warn("not ready, trying again: {}", done.error().message);
     const auto until = std::chrono::steady_clock::now() + pause;
     while (std::chrono::steady_clock::now() < until) {
-      if (stop_requested) stop_before_the_start();
+      if (stop_requested()) stop_before_the_start();
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     pause = std::min(pause * 2, kPauseMax);
@@ -136,7 +120,7 @@ class Instance {
   }
 
   Status run() {
-    Status status = engine_->run(stop_requested);
+    Status status = engine_->run(stop_requested());
     engine_.reset();
     if (Status flushed = database_->flush(); status && !flushed) status = flushed;
     return status;
@@ -288,7 +272,8 @@ ExitCode run(Session& session, const RunOptions& options) {
     roles = *std::move(parsed);
   }
   bound_malloc();
-  catch_signals();
+  catch_stop_signals();
+  signal(SIGPIPE, SIG_IGN);
   start_logging(**configuration, session.terminal().traits().error_is_terminal);
   spdlog::info("voketag {} starts as {} with roles {}", kVersion, (*configuration)->instance,
                names_of(roles));

@@ -1,8 +1,6 @@
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <ostream>
@@ -13,6 +11,7 @@
 #include "voketag/kafka_access.h"
 #include "voketag/state/changelog_verifier.h"
 #include "voketag/state/checkpoint.h"
+#include "voketag/stop_signal.h"
 
 namespace voketag::cli {
 namespace {
@@ -31,20 +30,6 @@ struct Options {
   std::string scratch;
   bool files_only = false;
 };
-
-std::atomic<bool> stop_requested = false;
-
-// The scratch database is removed first; whoever signals twice does not want to wait.
-void on_stop_signal(int signal) {
-  if (stop_requested.exchange(true)) _exit(128 + signal);
-}
-
-void catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = on_stop_signal;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 // One line per partition at work: drawn over on a terminal, else every few seconds.
 class Progress {
@@ -67,7 +52,7 @@ class Progress {
         terminal_.error() << line << std::endl;
       }
     }
-    return !stop_requested;
+    return !stop_requested();
   }
   void clear() { live_.clear(); }
 
@@ -120,7 +105,7 @@ class Verification {
     }
     auto log = open_kafka(**configuration);
     if (!log) return tl::unexpected(log.error());
-    catch_signals();
+    catch_stop_signals();
     ChangelogVerifier verifier(**log, options_.scratch.empty()
                                           ? std::filesystem::temp_directory_path()
                                           : std::filesystem::path(options_.scratch));

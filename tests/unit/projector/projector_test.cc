@@ -3,11 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <stdexcept>
 #include <string>
 
 #include "tests/unit/projector/fake_log.h"
+#include "tests/unit/projector/fake_projection.h"
 #include "tests/unit/projector/fake_sink.h"
 
 namespace voketag::runtime {
@@ -18,28 +17,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
-
-constexpr std::array kColumns{processors::Column{"text", processors::ColumnType::kText}};
-constexpr processors::View kLines{"lines", kColumns, 1, processors::Merge::kInsert};
-
-// One row per word. Two words are errors: "bad" is refused, "throw" throws, both after a row.
-class Words final : public processors::Projection {
- public:
-  std::string_view name() const override { return "words"; }
-  std::vector<std::string_view> inputs() const override { return {"left", "right"}; }
-  std::span<const processors::View* const> views() const override { return kViews; }
-
-  events::Status project(const events::RecordView& record, processors::RowWriter& rows) override {
-    rows.begin_row(kLines);
-    rows.text(*record.value);
-    if (*record.value == "bad") return events::fail(events::Errc::kInvalid, "a bad word");
-    if (*record.value == "throw") throw std::runtime_error("thrown");
-    return {};
-  }
-
- private:
-  static constexpr std::array kViews{&kLines};
-};
 
 class ProjectorTest : public ::testing::Test {
  protected:

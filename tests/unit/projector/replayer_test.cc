@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <stdexcept>
 #include <string>
 
 #include "tests/unit/projector/fake_log.h"
+#include "tests/unit/projector/fake_projection.h"
 #include "tests/unit/projector/fake_sink.h"
 
 namespace voketag::runtime {
@@ -17,28 +17,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-constexpr std::array kColumns{processors::Column{"text", processors::ColumnType::kText}};
-constexpr processors::View kLines{"lines", kColumns, 1, processors::Merge::kInsert};
-
-// One row per record. Two words are errors: "bad" is refused, "throw" throws, both after a row.
-class Lines final : public processors::Projection {
- public:
-  std::string_view name() const override { return "lines"; }
-  std::vector<std::string_view> inputs() const override { return {"left", "right"}; }
-  std::span<const processors::View* const> views() const override { return kViews; }
-
-  events::Status project(const events::RecordView& record, processors::RowWriter& rows) override {
-    rows.begin_row(kLines);
-    rows.text(*record.value);
-    if (*record.value == "bad") return events::fail(events::Errc::kInvalid, "a bad word");
-    if (*record.value == "throw") throw std::runtime_error("thrown");
-    return {};
-  }
-
- private:
-  static constexpr std::array kViews{&kLines};
-};
 
 class List final : public ReplayRejectList {
  public:
@@ -77,7 +55,7 @@ class ReplayerTest : public ::testing::Test {
   FakeClock clock_;
   FakeDatabase database_;
   FakeSink sink_{database_};
-  Lines projection_;
+  Words projection_;
   List list_;
   int asked_ = 0;
   int asks_max_ = 1'000;
