@@ -26,7 +26,7 @@ struct EngineOptions {
   // A change of configuration that changes outputs must change this; it is in every commit record.
   std::string configuration_version;
   int commit_interval_ms = 100;
-  std::size_t transaction_bytes_max = 16U << 20;
+  std::size_t transaction_bytes_max = 8U << 20;
 };
 
 // Runs processors and projections, each worker on a thread of its own, until told to stop.

@@ -138,8 +138,9 @@ class TransactionalProducer {
   virtual events::Status begin() = 0;
   // Queues a record for the open transaction; waits, bounded, while the queue is full. The caller
   // gives topic and partition. An error means that the transaction can only be aborted, except
-  // kInvalid: this record was refused (too large) and nothing else changed.
-  virtual events::Status send(const events::OutputRecord& record) = 0;
+  // kInvalid: this record was refused (too large) and nothing else changed. Taken by value, so that
+  // the value of a record that is moved here is not copied on its way.
+  virtual events::Status send(events::OutputRecord record) = 0;
   // Adds the input offsets (the next to be read, of the member's group) and commits.
   virtual CommitResult commit(std::span<const TopicPartitionOffset> positions,
                               const Membership& member) = 0;

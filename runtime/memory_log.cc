@@ -295,7 +295,7 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     return {};
   }
 
-  events::Status send(const events::OutputRecord& record) override {
+  events::Status send(events::OutputRecord record) override {
     broker_.tick();
     if (!begun_) return events::fail(events::Errc::kInternal, "no transaction is open");
     if (bytes_of(record) > record_bytes_max(record.topic)) {

@@ -301,7 +301,7 @@ events::Status Worker::claim_partitions() {
     record.partition = partition;
     record.key = std::string(kClaimKey);
     record.value = claim_json;
-    if (const auto sent = producer_->send(record); !sent) return abort(sent.error());
+    if (const auto sent = producer_->send(std::move(record)); !sent) return abort(sent.error());
     if (const auto sent = send_changelog(*task); !sent) return changelog_failed(sent.error());
   }
   // The unchanged offsets, and the commit record that goes with them, have the group check that
@@ -426,9 +426,9 @@ events::Status Worker::fire_timers() {
 
 // `cause`: the record that they come from; null: a timer, or a record that was set aside.
 events::Status Worker::send_outputs(const events::RecordView* cause) {
-  for (const auto& record : outputs_) {
+  for (auto& record : outputs_) {
     transaction_bytes_ += bytes_of(record);
-    const auto sent = producer_->send(record);
+    const auto sent = producer_->send(std::move(record));
     if (sent) continue;
     if (sent.error().code == events::Errc::kInvalid) {
       // It would be refused again and again. What came before it must not be half an effect: the
@@ -477,8 +477,8 @@ std::vector<TopicPartitionOffset> Worker::open_positions(
 }
 
 events::Status Worker::send_changelog(const Task& task) {
-  for (const auto& record : task.changelog_records()) {
-    if (const auto sent = producer_->send(record); !sent) return sent;
+  for (auto& record : task.changelog_records()) {
+    if (const auto sent = producer_->send(std::move(record)); !sent) return sent;
   }
   return {};
 }
@@ -493,7 +493,7 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
     tombstone.topic = changelog_;
     tombstone.partition = partition;
     tombstone.key = std::string(kClaimKey);
-    if (const auto sent = producer_->send(tombstone); !sent) return sent;
+    if (const auto sent = producer_->send(std::move(tombstone)); !sent) return sent;
   }
   return {};
 }

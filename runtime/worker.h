@@ -30,7 +30,7 @@ struct WorkerOptions {
   // had many), one is open for half as long at least: transactions grow, and each costs the brokers
   // a marker in every partition it touched.
   int commit_interval_ms = 100;
-  std::size_t transaction_bytes_max = 16U << 20;
+  std::size_t transaction_bytes_max = 8U << 20;
   std::size_t records_per_poll_max = 500;
   // Where the crash marker lies; empty: none is kept.
   std::filesystem::path crash_marker_file;

@@ -78,7 +78,8 @@ std::string Sender::first_delivery_error() const {
   return {};
 }
 
-rd_kafka_resp_err_t Sender::enqueue(const events::OutputRecord& record, void* opaque) {
+rd_kafka_resp_err_t Sender::enqueue(const events::OutputRecord& record, void* opaque,
+                                    Value value) {
   SendTopic& target = topic(record.topic);
   if (record_bytes(record) > target.record_bytes_max) {
     return RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
@@ -90,7 +91,7 @@ rd_kafka_resp_err_t Sender::enqueue(const events::OutputRecord& record, void* op
   fields[1].vtype = RD_KAFKA_VTYPE_PARTITION;
   fields[1].u.i32 = record.partition < 0 ? RD_KAFKA_PARTITION_UA : record.partition;
   fields[2].vtype = RD_KAFKA_VTYPE_MSGFLAGS;
-  fields[2].u.i = RD_KAFKA_MSG_F_COPY;
+  fields[2].u.i = value == Value::kCopied ? RD_KAFKA_MSG_F_COPY : 0;
   fields[3].vtype = RD_KAFKA_VTYPE_KEY;
   fields[3].u.mem = {mutable_data(record.key), size_of(record.key)};
   fields[4].vtype = RD_KAFKA_VTYPE_VALUE;

@@ -38,10 +38,13 @@ class Sender {
   void forget();
   std::string first_delivery_error() const;
 
-  // Copies the record into the send queue. A partition of -1 is chosen from the key as
+  // Whether the value is copied into the send queue, or stays where it is until it is delivered.
+  enum class Value { kCopied, kLent };
+  // Puts the record into the send queue. A partition of -1 is chosen from the key as
   // events::partition_for chooses it. `opaque` comes back with the delivery report.
   // MSG_SIZE_TOO_LARGE before anything is queued, when the record is over its topic's limit.
-  rd_kafka_resp_err_t enqueue(const events::OutputRecord& record, void* opaque);
+  rd_kafka_resp_err_t enqueue(const events::OutputRecord& record, void* opaque,
+                              Value value = Value::kCopied);
 
  private:
   Client& client_;

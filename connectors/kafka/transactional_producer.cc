@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace voketag::kafka {
 namespace {
@@ -12,8 +14,13 @@ using events::Status;
 using runtime::CommitOutcome;
 using runtime::CommitResult;
 
-// Delivery reports are served once in so many records, and whenever the queue is full.
-constexpr std::uint32_t kPollEvery = 256;
+// Delivery reports are served once in so many records or bytes, and whenever the queue is full:
+// what was delivered is freed with its report.
+constexpr std::size_t kPollEvery = 256;
+constexpr std::size_t kPollEveryBytes = 1U << 20;
+// A value of this size is not copied on its way to the socket, neither by us nor by librdkafka: it
+// is lent. A smaller one is cheaper to copy than to keep account of.
+constexpr std::size_t kLentBytesMin = 16U << 10;
 // Bound of one call into librdkafka within a longer wait.
 constexpr int kCallMs = 1000;
 // How often an answer to init is looked for, and how many clients one open may use.
@@ -28,6 +35,7 @@ Client::Settings settings_for(const KafkaOptions& options, std::string_view id) 
   settings.defaults = {
       {"linger.ms", std::to_string(options.linger_ms)},
       {"compression.type", options.compression},
+      {"message.copy.max.bytes", std::to_string(kLentBytesMin)},
       {"transaction.timeout.ms", std::to_string(options.transaction_timeout_ms)},
       {"message.timeout.ms", std::to_string(options.transaction_timeout_ms)},
       {"socket.timeout.ms",
@@ -131,14 +139,29 @@ Status KafkaTransactionalProducer::begin() {
   return {};
 }
 
-Status KafkaTransactionalProducer::send(const events::OutputRecord& record) {
+Status KafkaTransactionalProducer::send(events::OutputRecord record) {
+  serve_deliveries(record.value ? record.value->size() : 0);
+  if (!record.value || record.value->size() < kLentBytesMin) return enqueue(record, nullptr);
+  Lent& lent = lent_.emplace_back(Lent{std::move(record), &lent_, {}});
+  lent.place = std::prev(lent_.end());
+  auto sent = enqueue(lent.record, &lent);
+  if (!sent) lent_.pop_back();
+  return sent;
+}
+
+void KafkaTransactionalProducer::serve_deliveries(std::size_t sent_bytes) {
+  sent_since_poll_bytes_ += sent_bytes;
+  if (++sent_since_poll_ < kPollEvery && sent_since_poll_bytes_ < kPollEveryBytes) return;
+  sent_since_poll_ = sent_since_poll_bytes_ = 0;
+  rd_kafka_poll(client_->get(), 0);
+}
+
+// Once it is queued, `lent` may be gone at any poll.
+Status KafkaTransactionalProducer::enqueue(const events::OutputRecord& record, Lent* lent) {
   const Deadline deadline(client_->options().commit_timeout_ms);
-  if (++sent_since_poll_ >= kPollEvery) {
-    sent_since_poll_ = 0;
-    rd_kafka_poll(client_->get(), 0);
-  }
+  const auto value = lent == nullptr ? Sender::Value::kCopied : Sender::Value::kLent;
   while (true) {
-    const auto code = sender_.enqueue(record, nullptr);
+    const auto code = sender_.enqueue(record, lent, value);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return {};
     ErrorFacts facts{.code = code};
     facts.fatal_cause = rd_kafka_fatal_error(client_->get(), nullptr, 0);
@@ -197,7 +220,6 @@ CommitResult KafkaTransactionalProducer::commit(
   });
   if (!committed.success) return give_up(committed, nullptr, {});
   open_ = false;
-  sent_since_poll_ = 0;
   rd_kafka_poll(client_->get(), 0);
   return {.outcome = CommitOutcome::kCommitted, .replace_producer = troubled(started_ms)};
 }
@@ -250,7 +272,6 @@ CommitResult KafkaTransactionalProducer::abort() {
   const Ending ending =
       retry(Phase::kAbort, client_->options().commit_timeout_ms,
             [&](int timeout_ms) { return rd_kafka_abort_transaction(client_->get(), timeout_ms); });
-  sent_since_poll_ = 0;
   if (ending.success) {
     rd_kafka_poll(client_->get(), 0);
     return {.outcome = CommitOutcome::kAborted, .replace_producer = troubled(started_ms)};
@@ -273,6 +294,7 @@ std::optional<std::int64_t> KafkaTransactionalProducer::last_offset(
 
 void KafkaTransactionalProducer::on_delivered(rd_kafka_t*, const rd_kafka_message_t* message,
                                               void*) {
+  if (auto* const lent = static_cast<Lent*>(message->_private)) lent->all->erase(lent->place);
   auto& topic = *static_cast<SendTopic*>(rd_kafka_topic_opaque(message->rkt));
   if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
     topic.acknowledge(message->partition, message->offset);

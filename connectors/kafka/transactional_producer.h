@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstddef>
+#include <list>
 #include <memory>
 #include <string>
 
@@ -24,13 +26,20 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
   ~KafkaTransactionalProducer() override = default;
 
   events::Status begin() override;
-  events::Status send(const events::OutputRecord& record) override;
+  events::Status send(events::OutputRecord record) override;
   runtime::CommitResult commit(std::span<const runtime::TopicPartitionOffset> positions,
                                const runtime::Membership& member) override;
   runtime::CommitResult abort() override;
   std::optional<std::int64_t> last_offset(const runtime::TopicPartition& partition) const override;
 
  private:
+  // A record whose value the send queue borrows until it has been delivered or given up.
+  struct Lent {
+    events::OutputRecord record;
+    std::list<Lent>* all = nullptr;
+    std::list<Lent>::iterator place;
+  };
+
   KafkaTransactionalProducer(std::unique_ptr<Client> client, std::string id);
   static void on_delivered(rd_kafka_t* handle, const rd_kafka_message_t* message, void* opaque);
 
@@ -44,6 +53,9 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
   Ending retry(Phase phase, int timeout_ms, Call call);
   Ending failure(Phase phase, const rd_kafka_error_t& error, Verdict verdict) const;
 
+  void serve_deliveries(std::size_t sent_bytes);
+  events::Status enqueue(const events::OutputRecord& record, Lent* lent);
+
   // Verdict kRetry: start afresh with another client.
   Ending initialise(const Deadline& deadline, bool may_start_afresh);
 
@@ -54,12 +66,14 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
   bool troubled(std::int64_t started_ms) const;
   std::string with_delivery_error(std::string detail) const;
 
+  std::list<Lent> lent_;  // outlives the client, which reads from it
   std::unique_ptr<Client> client_;
   std::string id_;
   Sender sender_;
   bool open_ = false;                      // a transaction is
   std::uint64_t disturbances_before_ = 0;  // at the start of the commit
-  std::uint32_t sent_since_poll_ = 0;
+  std::size_t sent_since_poll_ = 0;  // records
+  std::size_t sent_since_poll_bytes_ = 0;
 };
 
 }  // namespace voketag::kafka
