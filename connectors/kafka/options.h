@@ -38,10 +38,13 @@ struct KafkaOptions {
   // waits this long at most is the news that a partition's end is reached, and the first fetch of
   // a partition that was just assigned.
   int fetch_wait_ms = 50;
-  // How long a producer waits for more records to share a batch. No latency: a commit flushes what
-  // waits at once. Without it each chunk of tokens is a produce request of its own, and the broker
-  // spends three times as much on the same bytes.
-  int linger_ms = 20;
+  // How long a producer waits for more records to share a batch: longer than a transaction lasts, so
+  // a batch goes out when it is full, or at the commit, which flushes what waits at once. Each
+  // request costs the broker as much as some ten kilobytes do.
+  int linger_ms = 200;
+  // A full batch. Requests of more than half a region of its heap (1 MiB, with a heap of 1 GiB) are
+  // "humongous" to a broker's garbage collector, which copes badly with them.
+  int batch_bytes = 500'000;
   std::string compression = "none";  // none, gzip, snappy, lz4, zstd
 
   // Memory: of each fetcher, what is read ahead. Measured to read as fast as four times as much.

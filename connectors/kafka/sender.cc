@@ -10,7 +10,7 @@ namespace {
 
 // Key, headers (dead letters carry the headers of the record they hold) and the batch's own bytes.
 constexpr std::int64_t kEnvelopeBytesMax = 256 * 1024;
-// librdkafka fills a batch up to batch.size (1 MB by default) whatever the topic's limit is.
+// librdkafka fills a batch up to batch.size whatever the topic's limit is.
 constexpr std::int64_t kTopicBytesMin = 2 * 1024 * 1024;
 // What the broker counts beyond key, value and headers.
 constexpr std::int64_t kBatchBytes = 1024;

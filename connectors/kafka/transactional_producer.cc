@@ -34,6 +34,7 @@ Client::Settings settings_for(const KafkaOptions& options, std::string_view id) 
   settings.purpose = "transactions-" + std::string(id);
   settings.defaults = {
       {"linger.ms", std::to_string(options.linger_ms)},
+      {"batch.size", std::to_string(options.batch_bytes)},
       {"compression.type", options.compression},
       {"message.copy.max.bytes", std::to_string(kLentBytesMin)},
       {"transaction.timeout.ms", std::to_string(options.transaction_timeout_ms)},

@@ -102,10 +102,8 @@ Outcome<void> PostgresViewSink::prepare_statements() {
   auto enums = read_enum_types(*connection_, views_);
   if (!enums) return tl::unexpected(std::move(enums.error()));
   enums_ = std::move(*enums);
-  if (options_.relaxed_durability) {
-    const auto relaxed = connection_->execute("SET synchronous_commit = off");
-    if (!relaxed) return tl::unexpected(relaxed.error());
-  }
+  const auto relaxed = connection_->execute("SET synchronous_commit = off");
+  if (!relaxed) return tl::unexpected(relaxed.error());
   for (const processors::View* view : views_) {
     auto prepared =
         connection_->prepare(insert_name(*view), insert_sql(*view, options_.table_suffix));

@@ -26,9 +26,6 @@ struct PostgresViewSinkOptions {
   std::string table_suffix;
   // In the connection's name: stalled writers of one purpose are ended by each other.
   std::string purpose = "projector";
-  // A crash of the server may undo the last commits, rows and positions together. For what nobody
-  // reads yet.
-  bool relaxed_durability = false;
   // How long positions() and commit() try to reach a database that is away. Short: meanwhile the
   // caller cannot serve its group.
   int unavailable_timeout_ms = 2'000;
@@ -71,6 +68,10 @@ struct PostgresViewSinkCounts {
 // COMMIT, with the keys of the first kRowsNamedMax such rows and their number. This time the
 // positions are moved first: to a writer that has been taken over, rows that are there already look
 // like refused ones.
+//
+// Nothing waits for the server's disk (synchronous_commit is off): a crash of the *server* may undo
+// the last commits, half a second of them, rows and positions together. The log has it all, and
+// what was undone is written again from the positions that are left.
 //
 // A writer that was stopped in the middle of a COPY may hold rows that its successor must wait for,
 // and no time limit of the server applies to a COPY that waits for its client. So after a lock

@@ -94,7 +94,6 @@ Status ViewReplay::place() {
   sink.generation = result_.generation;
   sink.table_suffix = postgres::generation_suffix(result_.generation);
   sink.purpose = "replay";
-  sink.relaxed_durability = true;
   sink_ = std::make_unique<postgres::PostgresViewSink>(sink, projection_.views());
   replayer_ = std::make_unique<runtime::Replayer>(log_, projection_, *sink_, generations_, clock_);
   return replayer_->place(partitions_);
