@@ -1,15 +1,16 @@
 # shellcheck shell=bash disable=SC2154,SC2164,SC2191
 # Installs what is missing: packages of the distribution, librdkafka, the Kafka broker, anvil.
 
+# Why each is here stands in docs/dependencies.md.
 # PACKAGE, or PACKAGE=COMMAND where it is only the command we want, wherever it came from.
 readonly packages=(
   g++=g++ make=make cmake=cmake ninja-build=ninja ccache=ccache mold=mold pkg-config=pkg-config
   clang-14=clang++-14 clang-tidy-14=clang-tidy-14 clang-format-14=clang-format-14 libclang-rt-14-dev
-  librocksdb-dev libpqxx-dev libpq-dev libsimdjson-dev rapidjson-dev libexpected-dev libspdlog-dev
-  libcli11-dev libtomlplusplus-dev libssl-dev libcurl4-openssl-dev libzstd-dev zlib1g-dev
+  librocksdb-dev libpq-dev libsimdjson-dev rapidjson-dev libexpected-dev libspdlog-dev
+  libcli11-dev libtomlplusplus-dev libssl-dev libzstd-dev zlib1g-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
-  patch=patch kcat=kcat spin=spin default-jdk-headless=javac maven=mvn nodejs=node npm=npm jq=jq curl=curl
-  openssl=openssl python3=python3 ca-certificates
+  patch=patch kcat=kcat spin=spin default-jdk-headless=javac maven=mvn nodejs=node npm=npm
+  jq=jq curl=curl openssl=openssl python3=python3 ca-certificates
 )
 
 readonly librdkafka_version=2.15.1

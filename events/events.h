@@ -425,10 +425,41 @@ struct AnchorFailed {
   }
 };
 
+// ---- operations -----------------------------------------------------------------------------
+
+// Who did what, and why: one event when it begins, one when it has ended. What has begun and not
+// ended was killed. Key: the tenant whose affair it is, "operations" where it is nobody's.
+struct AuditRecorded {
+  static constexpr std::string_view kTopic = "audit-recorded";
+  std::string action;
+  Uuid run_id;
+  std::string phase;
+  std::string actor;
+  std::string reason;
+  std::string selection;
+  Timestamp at;
+  std::optional<std::int64_t> sent;
+  std::optional<std::int64_t> skipped;
+
+  static constexpr auto fields() {
+    using E = AuditRecorded;
+    return std::tuple{
+        Field{"action", &E::action, "A word for programs: dead-letters-retry", between(1, 64)},
+        Field{"run_id", &E::run_id, "The same in both events of one run"},
+        Field{"phase", &E::phase, "Which of the two", one_of("begun|ended")},
+        Field{"actor", &E::actor, "Who, such as user@host", between(1, 256)},
+        Field{"reason", &E::reason, "Why, in the actor's words", between(1, 2000)},
+        Field{"selection", &E::selection, "Of what, as on the command line"},
+        Field{"at", &E::at, "When it began"},
+        Field{"sent", &E::sent, "Ended: records that were sent again", at_least(0)},
+        Field{"skipped", &E::skipped, "Ended: records that were passed over", at_least(0)}};
+  }
+};
+
 // Each event above, in this order: what the schemas are written for and the tests go through.
 using AllEvents = std::tuple<BatchRequested, BatchAccepted, TokenChunkRequested, TokensGenerated,
                              MerkleSubtreeComputed, MerkleRootComputed, BatchCompleted, BatchFailed,
                              AnchorRequested, AnchorAccepted, AnchorQueued, AnchorSubmitted,
-                             AnchorCompleted, AnchorFailed>;
+                             AnchorCompleted, AnchorFailed, AuditRecorded>;
 
 }  // namespace voketag::events

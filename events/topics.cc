@@ -42,7 +42,7 @@ constexpr std::array kCatalogue{
     keep("card-job-requested", "job_id", "Asks for card numbers"),
     keep("cards-issued", "job_id:chunk_index", "Card numbers, encrypted"),
     keep("card-job-completed", "job_id", "All card numbers of a job are issued"),
-    keep("audit-recorded", "tenant", "Who did what"),
+    keep("audit-recorded", "tenant, or operations", "Who did what, and why"),
     Topic{"data-keys", "key id", Cleanup::kCompact, kPartitionCount, kInputBytesMax,
           "Wrapped keys of encrypted fields; deleting one makes its data unreadable"},
     Topic{kDeadLetters, "the record's own, if it had one", Cleanup::kKeep, kPartitionCount,

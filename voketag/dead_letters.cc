@@ -1,15 +1,18 @@
 #include "voketag/dead_letters.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
+#include <utility>
 
+#include "events/codec.h"
 #include "events/envelope.h"
+#include "events/events.h"
 #include "events/partitioner.h"
 #include "events/topics.h"
 #include "events/uuid.h"
 #include "voketag/escaped_text.h"
-#include "voketag/json_text.h"
 #include "voketag/log_search.h"
 
 namespace voketag::cli {
@@ -18,10 +21,32 @@ namespace {
 constexpr auto kIsolation = runtime::Isolation::kReadCommitted;
 constexpr std::string_view kOriginal = "original_";
 constexpr std::string_view kRetry = "retry_";
-constexpr std::string_view kAuditTopic = "audit-recorded";
 // In the place of a tenant: what ops do belongs to none.
 constexpr std::string_view kOperations = "operations";
+constexpr std::string_view kCommandLine = "/voketag/command-line";  // the ce_source
 constexpr std::string_view kProjector = "projector-";  // and the view's name: who refused a row
+
+// docs/formats.md says what each means; tests/contract/documents_test.py holds this against it, and
+// against what the sources say.
+constexpr std::array<std::string_view, 19> kReasons = {"malformed",
+                                                       "tombstone",
+                                                       "oversized",
+                                                       "unknown_type",
+                                                       "invalid",
+                                                       "internal",
+                                                       "unknown_key",
+                                                       "unknown_signing_key",
+                                                       "unrequested_chunk",
+                                                       "conflicting_batch",
+                                                       "conflicting_subtree",
+                                                       "conflicting_root",
+                                                       "conflicting_anchor",
+                                                       "foreign_root",
+                                                       "state_too_large",
+                                                       "output_refused",
+                                                       "handler_failed",
+                                                       "killed_the_process",
+                                                       "refused_by_view"};
 
 template <class Integer>
 bool read_integer(std::string_view text, Integer& number) {
@@ -34,6 +59,10 @@ std::string header_text(const events::RecordView& record, std::string_view name)
 }
 
 }  // namespace
+
+std::span<const std::string_view> dead_letter_reasons() {
+  return kReasons;
+}
 
 DeadLetter read_dead_letter(const events::RecordView& record) {
   DeadLetter letter;
@@ -105,6 +134,23 @@ events::Result<DeadLetterRange> parse_dead_letter_range(std::string_view text) {
   return range;
 }
 
+std::vector<DeadLetterRange> merged(std::vector<DeadLetterRange> ranges) {
+  std::ranges::sort(ranges, {}, [](const DeadLetterRange& range) {
+    return std::pair(range.partition, range.first_offset);
+  });
+  std::vector<DeadLetterRange> apart;
+  for (const DeadLetterRange& range : ranges) {
+    const bool overlaps = !apart.empty() && apart.back().partition == range.partition &&
+                          range.first_offset <= apart.back().last_offset;
+    if (overlaps) {
+      apart.back().last_offset = std::max(apart.back().last_offset, range.last_offset);
+    } else {
+      apart.push_back(range);
+    }
+  }
+  return apart;
+}
+
 events::Status scan_dead_letters(runtime::Log& log, const DeadLetterFilter& filter,
                                  const std::function<bool(DeadLetter)>& visit) {
   auto fetcher = log.open_fetcher(kIsolation);
@@ -171,9 +217,8 @@ std::optional<std::string> why_not_retryable(const DeadLetter& letter) {
     const std::string view = letter.processor.substr(kProjector.size());
     return subject + " was refused by the view " + escaped(view) +
            " alone; sent again, every other reader would see its record twice. Mend the cause, "
-           "then "
-           "fill the views anew from the topics: end voketag run, drop the schema voketag in "
-           "PostgreSQL, and start voketag run";
+           "then rebuild the view from the topics: voketag replay --view " +
+           escaped(view);
   }
   if (letter.cut) {
     return subject +
@@ -206,42 +251,42 @@ events::Result<events::OutputRecord> retry_record(const DeadLetter& letter, std:
 
 namespace {
 
-events::OutputRecord retry_audit(const RetryRun& run, std::string_view phase,
-                                 const std::function<void(JsonText&)>& add) {
-  const std::string id =
-      events::Uuid::v5(events::kNamespace, "dead-letters-retry:" + run.actor + ":" +
-                                               run.at.to_string() + ":" + run.selection)
-          .to_string();
-  JsonText json;
-  json.begin_object()
-      .member("action", "dead-letters-retry")
-      .member("run_id", id)
-      .member("phase", phase)
-      .member("actor", run.actor)
-      .member("reason", run.reason)
-      .member("selection", run.selection)
-      .member("at", run.at.to_string());
-  add(json);
+// The run is the cause of both of its events, though no record tells of it.
+events::OutputRecord retry_audit(const RetryRun& run, events::AuditRecorded event, int ordinal) {
+  event.action = "dead-letters-retry";
+  event.run_id = events::Uuid::v5(events::kNamespace, event.action + ":" + run.actor + ":" +
+                                                          run.at.to_string() + ":" + run.selection);
+  event.actor = run.actor;
+  event.reason = run.reason;
+  event.selection = run.selection;
+  event.at = run.at;
+  const events::Envelope cause =
+      events::begin_envelope(event.run_id.to_string(), kCommandLine,
+                             events::event_type(events::AuditRecorded::kTopic), run.at);
   events::OutputRecord record;
-  record.topic = std::string(kAuditTopic);
+  record.topic = std::string(events::AuditRecorded::kTopic);
   record.partition = events::partition_for(kOperations);
   record.key = std::string(kOperations);
-  record.value = json.end_object().text();
+  record.value = events::encode(event);
   record.headers = events::to_headers(
-      events::begin_envelope(id + "/" + std::string(phase), "/voketag/command-line",
-                             events::event_type(kAuditTopic), run.at));
+      events::derive_envelope(cause, kCommandLine, events::AuditRecorded::kTopic, ordinal, run.at));
   return record;
 }
 
 }  // namespace
 
 events::OutputRecord retry_begun(const RetryRun& run) {
-  return retry_audit(run, "begun", [](JsonText&) {});
+  events::AuditRecorded event;
+  event.phase = "begun";
+  return retry_audit(run, std::move(event), 0);
 }
 
 events::OutputRecord retry_ended(const RetryRun& run, std::int64_t sent, std::int64_t skipped) {
-  return retry_audit(run, "ended",
-                     [&](JsonText& json) { json.member("sent", sent).member("skipped", skipped); });
+  events::AuditRecorded event;
+  event.phase = "ended";
+  event.sent = sent;
+  event.skipped = skipped;
+  return retry_audit(run, std::move(event), 1);
 }
 
 }  // namespace voketag::cli

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +39,9 @@ struct DeadLetter {
   std::string id() const { return std::to_string(partition) + "/" + std::to_string(offset); }
 };
 
+// Every reason there is, a word each: the header dead_letter_reason.
+std::span<const std::string_view> dead_letter_reasons();
+
 DeadLetter read_dead_letter(const events::RecordView& record);
 
 // Some of the dead letters of one partition: "3/120" one, "3/120-180" those from 120 to 180,
@@ -49,6 +53,8 @@ struct DeadLetterRange {
   bool is_one() const { return first_offset == last_offset; }
 };
 events::Result<DeadLetterRange> parse_dead_letter_range(std::string_view text);
+// The same dead letters, each once, by partition and offset.
+std::vector<DeadLetterRange> merged(std::vector<DeadLetterRange> ranges);
 
 struct DeadLetterFilter {
   std::optional<DeadLetterRange> range;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "voketag/escaped_text.h"
+
 namespace voketag::cli {
 namespace {
 
@@ -42,6 +44,18 @@ std::optional<std::string> nearest_name(std::string_view wrong,
     }
   }
   return best;
+}
+
+events::Status check_name(std::string_view option, std::string_view name,
+                          std::span<const std::string> known) {
+  if (std::ranges::find(known, name) != known.end()) return {};
+  constexpr std::size_t kShownColumns = 40;
+  std::string message =
+      std::string(option) + ": there is no \"" + shortened(escaped(name), kShownColumns) + "\"";
+  const auto meant = nearest_name(name, known);
+  message += meant ? "; did you mean " + *meant + "? There are: " : ". There are: ";
+  for (const std::string& each : known) message += (&each == known.data() ? "" : ", ") + each;
+  return events::fail(events::Errc::kInvalid, std::move(message));
 }
 
 }  // namespace voketag::cli

@@ -164,6 +164,15 @@ std::string generation_suffix(std::int32_t generation) {
   return "_g" + std::to_string(generation);
 }
 
+std::string table_list(std::span<const View* const> views, std::string_view suffix) {
+  std::string list;
+  for (const View* view : views) {
+    list += (list.empty() ? "voketag." : ", voketag.") + std::string(view->name);
+    list += suffix;
+  }
+  return list;
+}
+
 Outcome<void> create_generation_table(Connection& connection, const View& view,
                                       std::int32_t generation) {
   const std::string live = table_of(view);

@@ -16,6 +16,9 @@ namespace voketag::postgres {
 
 // "_g2", behind the names of tables and of their indexes.
 std::string generation_suffix(std::int32_t generation);
+// "voketag.batches_g2, voketag.products_g2"
+std::string table_list(std::span<const processors::View* const> views,
+                       std::string_view suffix = {});
 
 // Makes the table of a view in a generation: columns, defaults, checks and storage options as the
 // live table has them, no index.

@@ -70,6 +70,13 @@ BLOCK_HASH = "0x" + sha256(b"voketag-mock-block" + BLOCK_NUMBER.to_bytes(8, "big
 GAS_USED = 21000 + sum(40 if byte else 10 for byte in CALLDATA)
 
 
+# ---- a dead letter that was sent again -----------------------------------------------------------
+
+RETRY_ACTOR = "operator@factory-1"
+RETRY_SELECTION = "--reason malformed --since 2h"
+RETRY_RUN_ID = derived_uuid(f"dead-letters-retry:{RETRY_ACTOR}:{time(BLOCK_MS)}:{RETRY_SELECTION}")
+
+
 # ---- values --------------------------------------------------------------------------------------
 
 def chunk_tokens(chunk):
@@ -140,6 +147,10 @@ VALUES = {
         "batch_id": FOREIGN_ID, "tenant": "acme", "reason": "key_unknown",
         "detail": "token key 7 is not configured; add it to VOKETAG_TOKEN_KEYS",
         "failed_at": time(BLOCK_MS)},
+    "audit-recorded": {
+        "action": "dead-letters-retry", "run_id": RETRY_RUN_ID, "phase": "ended",
+        "actor": RETRY_ACTOR, "reason": "the shop counts its products now",
+        "selection": RETRY_SELECTION, "at": time(BLOCK_MS), "sent": 1, "skipped": 0},
 }
 
 
@@ -167,11 +178,15 @@ def derive(cause, source, topic, ordinal, ms):
     return envelope(event_id, source, topic, ms, trace[:36] + span(event_id) + trace[52:])
 
 
+def begin(event_id, source, topic, ms):
+    """Headers of what no record has caused: a trace begins with it."""
+    trace = derived_uuid("trace:" + event_id).replace("-", "")
+    return envelope(event_id, source, topic, ms, f"00-{trace}-{span(event_id)}-01")
+
+
 def bare(topic, partition, offset, ms):
     """The headers that a record without any is read as having."""
-    event_id = f"{topic}/{partition}/{offset}"
-    trace = derived_uuid("trace:" + event_id).replace("-", "")
-    return envelope(event_id, "/external", topic, ms, f"00-{trace}-{span(event_id)}-01")
+    return begin(f"{topic}/{partition}/{offset}", "/external", topic, ms)
 
 
 def all_headers():
@@ -198,12 +213,15 @@ def all_headers():
     add("anchor-failed", "anchor-accepted", "anchoring", 0, BLOCK_MS)
     add("batch-completed", "anchor-completed", "batches", 0, BLOCK_MS)
     add("batch-failed", "anchor-requested", "batches", 0, BLOCK_MS)
+    run = begin(RETRY_RUN_ID, "/voketag/command-line", "audit-recorded", BLOCK_MS)
+    headers["audit-recorded"] = derive(run, "/voketag/command-line", "audit-recorded", 1, BLOCK_MS)
     return headers
 
 
 KEYS = {topic: VALUES[topic].get("batch_id") for topic in VALUES}
 KEYS["token-chunk-requested"] = KEYS["tokens-generated"] = f"{BATCH_ID}:{CHUNK}"
 KEYS["anchor-queue"] = KEYS["anchor-submitted"] = "0:mock"
+KEYS["audit-recorded"] = "operations"
 
 # ---- the dead letter of a record that came without CloudEvents headers ---------------------------
 

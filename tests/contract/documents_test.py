@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What the documents quote exists: every message of docs/troubleshooting.md stands in the sources,
 every command with its options in the program, every topic without an event struct in the list of
-schemas/golden/README.md. Usage: documents_test.py ROOT VOKETAG_BINARY"""
+schemas/golden/README.md, every reason of a dead letter in docs/formats.md and in `voketag dlq`,
+every package of dev.d/setup.sh in docs/dependencies.md.
+Usage: documents_test.py ROOT VOKETAG_BINARY"""
 
 import pathlib
 import re
@@ -10,6 +12,9 @@ import sys
 
 SOURCES = ("state", "processors", "runtime", "connectors", "voketag", "events")
 OTHERS_COMMANDS = ("./dev", "kafka-", "psql ")
+# How the sources say why a record becomes a dead letter.
+REASON = re.compile(r'(?:context\.dead_letter\(|refuse\(\s*record, |Complaint\{|'
+                    r'make_dead_letter\([^;"]*)"([a-z_]+)"')
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 
 
@@ -109,11 +114,39 @@ def check_golden_readme(root):
             f"too many {sorted(listed - without)}"]
 
 
+def check_reasons(root):
+    """Programs act on these words, so that one more is a change of the contract."""
+    said = {match for folder in ("processors", "runtime")
+            for path in sorted((root / folder).rglob("*.[ch]*"))
+            for match in REASON.findall(path.read_text())}
+    assert len(said) > 10, "the reasons were not found"
+    # A projection's error gives its code.
+    said |= {"invalid", "internal"}
+    table = (root / "docs/formats.md").read_text().split("| reason | said of |")[1].split("\n\n")[0]
+    documented = {word for line in table.splitlines() if line.startswith("| `")
+                  for word in re.findall(r"`([a-z_]+)`", line.split("|")[1])}
+    code = (root / "voketag/dead_letters.cc").read_text()
+    known = set(re.findall(r'"([a-z_]+)"', code.split("kReasons = {")[1].split("}")[0]))
+    return [f"reasons of dead letters: {name} lacks {sorted(said - words)}, has too many: "
+            f"{sorted(words - said)}"
+            for name, words in (("docs/formats.md", documented), ("voketag/dead_letters.cc", known))
+            if words != said]
+
+
+def check_packages(root):
+    listed = (root / "dev.d/setup.sh").read_text().split("packages=(")[1].split("\n)")[0]
+    installed = {entry.split("=")[0] for entry in listed.split()} | {"postgresql"}
+    assert len(installed) > 20, "the packages were not found"
+    tables = (root / "docs/dependencies.md").read_text()
+    return [f"docs/dependencies.md does not say why `{package}` is installed"
+            for package in sorted(installed) if f"`{package}`" not in tables]
+
+
 def main():
     root, binary = pathlib.Path(sys.argv[1]), sys.argv[2]
     texts = texts_of(root)
     wrong = check_messages(root, texts) + check_commands(root, binary)
-    wrong += check_golden_readme(root)
+    wrong += check_golden_readme(root) + check_reasons(root) + check_packages(root)
     for line in wrong:
         print(line)
     sys.exit(1 if wrong else 0)

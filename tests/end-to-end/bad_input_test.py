@@ -43,19 +43,25 @@ def check_retry(system):
     retried = [record for record in system.consume("batch-requested")
                if "retry_of" in record["headers"]]
     assert retried, "what ingress refused was to be sent again"
+    begun, ended = system.events("audit-recorded")
+    assert (begun["phase"], ended["phase"]) == ("begun", "ended"), (begun, ended)
+    assert begun["run_id"] == ended["run_id"] and ended["reason"] == "a test", ended
+    assert (ended["sent"], ended["skipped"]) == (len(retried), 1), ended
     listed = json.loads(system.command("dlq", "list", "--json", "--limit", "100").stdout)
     refused = [letter["processor"] for letter in listed["dead_letters"] if not letter["retryable"]]
     assert refused == ["projector-products"], refused
 
 
 def check_list(system):
-    """A reason that none has says so, and which there are."""
+    """A reason that none has says so, and which there are; one that does not exist is refused."""
     found = system.command("dlq", "list", "--reason", "tombstone")
     assert "tombstone 1" in found.stdout, found
     missed = system.command("dlq", "list", "--reason", "tombstones", check=False)
+    assert missed.returncode == 2 and "did you mean tombstone?" in missed.stderr, missed
+    missed = system.command("dlq", "list", "--reason", "unknown_key", check=False)
     assert missed.returncode == 1, missed
-    assert "did you mean tombstone? There are: conflicting_batch 1 " in missed.stdout, missed
-    missed = system.command("dlq", "list", "--reason", "none", "--json", check=False)
+    assert "the reason unknown_key. There are: conflicting_batch 1 " in missed.stdout, missed
+    missed = system.command("dlq", "list", "--reason", "unknown_key", "--json", check=False)
     counts = json.loads(missed.stdout)
     assert missed.returncode == 1 and counts["count"] == 0, missed
     assert counts["other_reasons"]["tombstone"] == 1, counts

@@ -1,5 +1,6 @@
 """`voketag state` on a real state: looked into beside the running process, held against the
-changelogs, spoilt, copied, thrown away and restored; then every output is still the one there was."""
+changelogs, spoilt, copied, thrown away and restored; then every output is still the one there
+was."""
 
 import json
 import os

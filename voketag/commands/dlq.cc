@@ -3,11 +3,15 @@
 #include <limits>
 
 #include "events/partitioner.h"
+#include "events/topics.h"
 #include "runtime/clock.h"
 #include "voketag/commands/batch.h"
 #include "voketag/commands/command.h"
 #include "voketag/commands/commands.h"
 #include "voketag/escaped_text.h"
+#include "voketag/nearest_name.h"
+#include "voketag/processor_names.h"
+#include "voketag/projections.h"
 
 namespace voketag::cli {
 namespace {
@@ -38,6 +42,21 @@ events::Status parse_offsets(const std::string& text, DeadLetterFilter& filter) 
   return {};
 }
 
+std::vector<std::string> topic_names() {
+  std::vector<std::string> names;
+  for (const auto& topic : events::topic_catalogue()) names.emplace_back(topic.name);
+  return names;
+}
+
+// Processors, and what fills the views.
+std::vector<std::string> refuser_names() {
+  std::vector<std::string> names(kProcessorNames.begin(), kProcessorNames.end());
+  for (const auto& projection : all_projections()) {
+    names.push_back("projector-" + std::string(projection->name()));
+  }
+  return names;
+}
+
 }  // namespace
 
 events::Timestamp wall_clock_now() {
@@ -56,7 +75,21 @@ events::Result<events::Timestamp> parse_moment(const std::string& text) {
                           "how long ago: 90m, 2h");
 }
 
+// A word that was misspelt must not look like good news.
+events::Status DeadLetterFilterOptions::check_names() const {
+  const auto reasons = dead_letter_reasons();
+  events::Status good;
+  if (topic) good = check_name("--topic", *topic, topic_names());
+  if (good && processor) good = check_name("--processor", *processor, refuser_names());
+  if (good && reason) {
+    good =
+        check_name("--reason", *reason, std::vector<std::string>(reasons.begin(), reasons.end()));
+  }
+  return good;
+}
+
 events::Result<DeadLetterFilter> DeadLetterFilterOptions::parse() const {
+  if (auto good = check_names(); !good) return tl::unexpected(good.error());
   DeadLetterFilter filter;
   filter.topic = topic;
   filter.processor = processor;

@@ -31,9 +31,13 @@ struct DeadLetterFilterOptions {
   bool any() const {
     return topic || processor || reason || since || until || partition || offsets;
   }
+  // kInvalid: one of them is no topic, processor, reason, time or range.
   events::Result<DeadLetterFilter> parse() const;
   // As it was written: "--topic batch-requested --since 2h"; empty: nothing was.
   std::string text() const;
+
+ private:
+  events::Status check_names() const;
 };
 void add_filter_options(CLI::App& command, DeadLetterFilterOptions& options);
 

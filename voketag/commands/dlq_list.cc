@@ -8,7 +8,6 @@
 #include "voketag/commands/dlq.h"
 #include "voketag/escaped_text.h"
 #include "voketag/kafka_access.h"
-#include "voketag/nearest_name.h"
 
 namespace voketag::cli {
 namespace {
@@ -61,18 +60,13 @@ void print_counts(std::ostream& out, const std::map<std::string, std::int64_t>& 
   out << '\n';
 }
 
-// A word that was misspelt must not look like good news.
+// Of the reason asked for, that is; the others are no good news.
 void print_none(std::ostream& out, const Youngest& letters) {
   if (letters.other_reasons().empty()) {
     out << "No dead letters.\n";
     return;
   }
-  std::vector<std::string> reasons;
-  for (const auto& [reason, count] : letters.other_reasons()) reasons.push_back(reason);
-  const auto meant = nearest_name(*letters.reason(), reasons);
-  constexpr std::size_t kShownColumns = 40;
-  out << "No dead letter has the reason \"" << shortened(escaped(*letters.reason()), kShownColumns)
-      << '"' << (meant ? "; did you mean " + escaped(*meant) + "?" : ".") << " There are:";
+  out << "No dead letter has the reason " << *letters.reason() << ". There are:";
   print_counts(out, letters.other_reasons());
 }
 
@@ -131,7 +125,7 @@ ExitCode list(Session& session, const Options& options) {
   if (!configuration) return session.report(configuration.error());
   auto log = open_kafka(**configuration);
   if (!log) return session.report(log.error());
-  // The other reasons are counted too: they are what a misspelt one is told by.
+  // The other reasons are counted too: that there is none of one is no proof that all is well.
   Youngest letters(static_cast<std::size_t>(options.limit), std::exchange(filter->reason, {}));
   const auto scanned = scan_dead_letters(**log, *filter, [&](DeadLetter letter) {
     letter.value.reset();  // a thousand of them may be 8 GB

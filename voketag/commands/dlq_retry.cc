@@ -20,6 +20,9 @@ using events::Errc;
 // What is written at once, and acknowledged before more is.
 constexpr std::size_t kWriteRecordsMax = 500;
 constexpr std::size_t kWriteBytesMax = 4U << 20;
+// As events/events.h has them for audit-recorded.
+constexpr std::size_t kWhyBytesMax = 2000;
+constexpr std::size_t kWhoBytesMax = 256;
 
 struct Options {
   std::vector<std::string> ids;
@@ -31,6 +34,12 @@ struct Options {
   std::string who;
 };
 
+// The dead letters that were asked for.
+struct Selection {
+  std::vector<DeadLetterRange> named;  // each once; none: those that match
+  DeadLetterFilter filter;
+};
+
 // user@host
 std::string default_actor() {
   std::array<char, 256> host{};
@@ -38,6 +47,13 @@ std::string default_actor() {
   const passwd* user = getpwuid(getuid());
   return (user != nullptr ? std::string(user->pw_name) : std::to_string(getuid())) + "@" +
          host.data();
+}
+
+// What goes into headers and into an event must be text of a sensible length.
+events::Status check_text(const char* option, const std::string& text, std::size_t bytes_max) {
+  if (text.size() <= bytes_max && is_utf8(text)) return {};
+  return events::fail(Errc::kInvalid, std::string(option) + " must be UTF-8 of at most " +
+                                          std::to_string(bytes_max) + " bytes");
 }
 
 events::Status check(const Options& options) {
@@ -50,18 +66,28 @@ events::Status check(const Options& options) {
   if (!options.ids.empty() && (options.filter.any() || options.all)) {
     return events::fail(Errc::kInvalid, "name dead letters, or filter them; not both");
   }
-  // All of them before the first is sent.
-  for (const std::string& id : options.ids) {
-    if (const auto range = parse_dead_letter_range(id); !range) {
-      return tl::unexpected(range.error());
-    }
-  }
   if (options.yes && options.why.empty()) {
     return events::fail(Errc::kInvalid,
                         "--yes needs --why: the reason goes along with each record, for those who "
                         "find it later; for example --why 'schema fixed in 1.4'");
   }
-  return {};
+  if (auto good = check_text("--why", options.why, kWhyBytesMax); !good) return good;
+  return check_text("--who", options.who, kWhoBytesMax);
+}
+
+// All of it before the first is sent.
+events::Result<Selection> parse_selection(const Options& options) {
+  Selection selection;
+  for (const std::string& id : options.ids) {
+    const auto range = parse_dead_letter_range(id);
+    if (!range) return tl::unexpected(range.error());
+    selection.named.push_back(*range);
+  }
+  selection.named = merged(std::move(selection.named));
+  auto filter = options.filter.parse();
+  if (!filter) return tl::unexpected(filter.error());
+  selection.filter = *std::move(filter);
+  return selection;
 }
 
 std::string selection_text(const Options& options) {
@@ -80,26 +106,32 @@ class Retry {
         run_{options.who.empty() ? default_actor() : options.who, options.why,
              selection_text(options), wall_clock_now()} {}
 
-  ExitCode run(runtime::Log& log) {
+  ExitCode run(runtime::Log& log, const Selection& selection) {
     if (options_.yes) {
       auto producer = log.open_plain_producer();
       if (!producer) return session_.report(producer.error());
       producer_ = *std::move(producer);
     }
-    events::Status done = options_.ids.empty() ? retry_matching(log) : retry_named(log);
+    events::Status done = selection.named.empty() ? retry_all_of(log, selection.filter)
+                                                  : retry_named(log, selection.named);
     if (done) done = write_pending();
     if (done) done = end();
-    if (!done) return session_.report(done.error());
+    if (!done) return fail(done.error());
     summarize();
-    return skipped_ == 0 ? ExitCode::kYes : ExitCode::kNo;
+    return sent_ > 0 && skipped_ == 0 ? ExitCode::kYes : ExitCode::kNo;
   }
 
  private:
-  events::Status retry_named(runtime::Log& log) {
-    for (const std::string& text : options_.ids) {
-      const auto range = parse_dead_letter_range(text);
-      if (!range) return tl::unexpected(range.error());
-      if (auto done = range->is_one() ? retry_one(log, *range) : retry_range(log, *range); !done) {
+  // What was listed as sent may not have been.
+  ExitCode fail(const events::Error& error) {
+    if (!options_.yes) return session_.report(error);
+    return session_.report(error.code, error.message + "; " + with_thousands(written_) +
+                                           " had been sent again by then");
+  }
+
+  events::Status retry_named(runtime::Log& log, const std::vector<DeadLetterRange>& ranges) {
+    for (const DeadLetterRange& range : ranges) {
+      if (auto done = range.is_one() ? retry_one(log, range) : retry_range(log, range); !done) {
         return done;
       }
     }
@@ -116,12 +148,6 @@ class Retry {
     DeadLetterFilter filter;
     filter.range = range;
     return retry_all_of(log, std::move(filter));
-  }
-
-  events::Status retry_matching(runtime::Log& log) {
-    auto filter = options_.filter.parse();
-    if (!filter) return tl::unexpected(filter.error());
-    return retry_all_of(log, *std::move(filter));
   }
 
   events::Status retry_all_of(runtime::Log& log, DeadLetterFilter filter) {
@@ -162,6 +188,7 @@ class Retry {
       if (auto written = producer_->write({&begun, 1}); !written) return written;
     }
     if (auto written = producer_->write(pending_); !written) return written;
+    written_ += std::ssize(pending_);
     pending_.clear();
     pending_bytes_ = 0;
     return {};
@@ -185,7 +212,9 @@ class Retry {
     }
     std::ostream& error = session_.terminal().error();
     if (skipped_ > 0) error << "Not retryable: " << with_thousands(skipped_) << ", see above.\n";
-    if (options_.yes) {
+    if (sent_ == 0) {
+      if (skipped_ == 0) error << "There is no such dead letter; see: voketag dlq list\n";
+    } else if (options_.yes) {
       error << "Sent " << with_thousands(sent_) << " again, as " << escaped(run_.actor)
             << "; the topic audit-recorded keeps who and why.\n";
     } else {
@@ -201,17 +230,20 @@ class Retry {
   std::vector<events::OutputRecord> pending_;
   std::size_t pending_bytes_ = 0;
   bool begun_ = false;
-  std::int64_t sent_ = 0;
+  std::int64_t sent_ = 0;     // or would be
+  std::int64_t written_ = 0;  // Kafka has acknowledged them
   std::int64_t skipped_ = 0;
 };
 
 ExitCode retry(Session& session, const Options& options) {
   if (const auto good = check(options); !good) return session.report(good.error());
+  const auto selection = parse_selection(options);
+  if (!selection) return session.report(selection.error());
   const auto configuration = session.configuration();
   if (!configuration) return session.report(configuration.error());
   auto log = open_kafka(**configuration);
   if (!log) return session.report(log.error());
-  return Retry(session, options).run(**log);
+  return Retry(session, options).run(**log, *selection);
 }
 
 }  // namespace
@@ -220,14 +252,12 @@ void add_dlq_retry(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "retry",
       "Send dead letters again to where they came from\n"
-      "With their own key, value and headers, and headers that say who sent them again and why\n"
-      "(retry_of, retry_by, retry_reason, retry_at); the topic audit-recorded gets an event when "
-      "it\n"
-      "begins and one when it has ended. Without --yes it only says what it would do. The\n"
-      "dead letter stays where it is: the topic is a record of what happened. Passed over, with "
-      "the "
-      "reason\n"
-      "(exit code 1): what a view refused, and what was too large to be kept whole.");
+      "With their own key, value and headers, and headers that say who sent them again and\n"
+      "why (retry_of, retry_by, retry_reason, retry_at); the topic audit-recorded gets an event\n"
+      "when it begins and one when it has ended. Without --yes it only says what it would do.\n"
+      "The dead letter stays where it is: the topic is a record of what happened. Passed over,\n"
+      "with the reason: what a view refused, and what was too large to be kept whole. Exit code\n"
+      "0: all were sent, or would be; 1: something was passed over, or there is no such letter.");
   auto options = std::make_shared<Options>();
   command->add_option(
       "ID", options->ids,

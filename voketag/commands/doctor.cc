@@ -82,7 +82,7 @@ class Examination {
     }
     if (configuration_.verification_url_base == "https://verify.example") {
       warning(
-          "verification URL", "VERIFICATION_URL_BASE is not set: URLs begin with a placeholder",
+          "verification URL", "URLs begin with the placeholder https://verify.example",
           "Set it before anything is printed: VERIFICATION_URL_BASE=https://verify.brand.example");
     }
     warning("blockchain", "mock: anchors are simulated and prove no point in time",

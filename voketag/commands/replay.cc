@@ -139,10 +139,10 @@ class ReplayCommand {
 
   // Asks the process at work, and waits until it has let go.
   ExitCode wish(const std::string& wished) {
-    const auto unfinished = generations_->unfinished();
+    const auto unfinished = generations_->rows().unfinished();
     if (!unfinished) return session_.report(unfinished.error());
     if (!*unfinished) return session_.report(nothing_unfinished());
-    if (auto asked = generations_->wish((*unfinished)->number, wished); !asked) {
+    if (auto asked = generations_->rows().wish((*unfinished)->number, wished); !asked) {
       return session_.report(asked.error());
     }
     const auto deadline =
@@ -162,7 +162,7 @@ class ReplayCommand {
 
   // The lock is ours: what did the other one do?
   ExitCode heard(const std::string& wished, std::int32_t generation) {
-    const auto left = generations_->unfinished();
+    const auto left = generations_->rows().unfinished();
     if (!left) return session_.report(left.error());
     if (!*left || (*left)->number != generation) {
       return session_.report(
@@ -191,7 +191,7 @@ class ReplayCommand {
   }
 
   ExitCode abort() {
-    const auto unfinished = generations_->unfinished();
+    const auto unfinished = generations_->rows().unfinished();
     if (!unfinished) return session_.report(unfinished.error());
     if (!*unfinished) return session_.report(nothing_unfinished());
     const std::int32_t number = (*unfinished)->number;
@@ -201,7 +201,7 @@ class ReplayCommand {
       // The one at work pauses; the lock is ours then.
       std::ostream& error = session_.terminal().error();
       error << "A replay is at work: it is asked to end.\n";
-      if (auto asked = generations_->wish(number, "abort"); !asked) {
+      if (auto asked = generations_->rows().wish(number, "abort"); !asked) {
         return session_.report(asked.error());
       }
       const auto deadline =
@@ -259,7 +259,7 @@ class ReplayCommand {
                                        " --status");
     }
     if (auto ended = generations_->end_leftovers(); !ended) return ended;
-    const auto left = generations_->retired(options_.drop_old);
+    const auto left = generations_->rows().retired(options_.drop_old);
     if (!left) return tl::unexpected(left.error());
     for (const auto number : *left) {
       if (auto dropped = generations_->drop(number); !dropped) return dropped;
@@ -275,7 +275,7 @@ class ReplayCommand {
   }
 
   Result<ReplayResult> begin(ViewReplay& replay) {
-    auto unfinished = generations_->unfinished();
+    auto unfinished = generations_->rows().unfinished();
     if (!unfinished) return tl::unexpected(unfinished.error());
     const std::string command = "voketag replay --view " + view_;
     if (options_.resume) {
@@ -313,7 +313,7 @@ class ReplayCommand {
 
   ExitCode report_failure(const events::Error& error) {
     events::Error told = error;
-    const auto unfinished = generations_->unfinished();
+    const auto unfinished = generations_->rows().unfinished();
     if (error.message.find("SQLSTATE 53100") != std::string::npos) {
       told = full_disk(error, unfinished && *unfinished ? &**unfinished : nullptr);
     } else if (error.code != Errc::kConflict && (!unfinished || *unfinished)) {
@@ -335,8 +335,8 @@ class ReplayCommand {
                       "): voketag replay --view " + view_ + " --drop-old");
       }
     }
-    const auto rejects = generations_->rejects(result.generation, kRejectsShown);
-    const auto count = generations_->reject_count(result.generation);
+    const auto rejects = generations_->rejects_of(result.generation).list(kRejectsShown);
+    const auto count = generations_->rejects_of(result.generation).count();
     print_result(session_, view_, result, rejects.value_or(std::vector<postgres::ListedReject>()),
                  count.value_or(0));
     const bool done = result.end == ReplayEnd::kSwapped || result.end == ReplayEnd::kBuilt;

@@ -53,16 +53,12 @@ void add_state_checkpoint(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "checkpoint",
       "Copy the local state of a stopped process, with checksums\n"
-      "State and position of each partition belong to one moment. checkpoint.json beside it names "
-      "every\n"
-      "file with its size and SHA-256; it is written last, so what lacks it is not whole. A "
-      "running\n"
-      "process holds its state: the copy is refused (exit code 1).\n"
-      "To restore: stop the process, replace the directory rocksdb of VOKETAG_STATE_DIR by that "
-      "of the\n"
-      "checkpoint, start again: what was committed since is read from the changelogs. A "
-      "checkpoint older\n"
-      "than six days is rebuilt from them instead.");
+      "State and position of each partition belong to one moment. checkpoint.json beside it\n"
+      "names every file with its size and SHA-256; it is written last, so what lacks it is not\n"
+      "whole. A running process holds its state: the copy is refused (exit code 1).\n"
+      "To restore: stop the process, replace the directory rocksdb of VOKETAG_STATE_DIR by that\n"
+      "of the checkpoint, start again: what was committed since is read from the changelogs. A\n"
+      "checkpoint older than six days is rebuilt from them instead.");
   auto to = std::make_shared<std::string>();
   command->add_option("--to", *to, "A directory that is to be made, or is empty")
       ->type_name("DIR")

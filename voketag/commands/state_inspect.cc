@@ -1,6 +1,9 @@
+#include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <ostream>
+#include <utility>
 
 #include "events/codec.h"
 #include "voketag/commands/command.h"
@@ -77,39 +80,45 @@ void print_json(Session& session, const std::vector<PartitionSummary>& summaries
   session.print(json.end_array());
 }
 
-std::string inputs_text(const runtime::StorePosition& position) {
-  std::string text;
-  if (!position.commit) return text;
-  for (const auto& input : position.commit->positions) {
-    if (!text.empty()) text += ", ";
-    text += escaped(input.topic) + " " + with_thousands(input.next_offset);
-  }
-  return text;
-}
-
 void print_partitions(Session& session, const std::vector<PartitionSummary>& summaries) {
   using Align = TextTable::Align;
   TextTable table({{"PROCESSOR"},
                    {"PARTITION", Align::kRight},
                    {"CHANGELOG", Align::kRight},
-                   {"NEXT INPUT"},
                    {"AGREED AT"},
-                   {"NEXT TIMER"},
-                   {"CLAIMED BY"},
                    {"KEYS", Align::kRight},
                    {"SIZE", Align::kRight}});
   for (const PartitionSummary& summary : summaries) {
     const auto& position = summary.position;
     table.add({summary.processor, std::to_string(summary.partition),
                position ? with_thousands(position->changelog_offset) : "none",
-               position ? inputs_text(*position) : "",
                position ? events::Timestamp{position->agreed_at_ms}.to_string() : "",
-               summary.next_timer ? summary.next_timer->due.to_string() : "",
-               position && position->claim ? escaped(position->claim->transactional_id) : "",
                with_thousands(summary.keys()),
                bytes_text(static_cast<unsigned long long>(summary.bytes()))});
   }
   table.print(session.terminal().output(), session.terminal().output_paint());
+}
+
+// What would make the table too wide to be read.
+void print_details(Session& session, const PartitionSummary& summary) {
+  std::ostream& out = session.terminal().output();
+  const Paint paint = session.terminal().output_paint();
+  const auto line = [&](std::string name, const std::string& value) {
+    name.resize(12, ' ');
+    out << "  " << paint(Style::kDim, name) << value << '\n';
+  };
+  out << '\n' << name_of(summary.processor, summary.partition) << '\n';
+  const auto& position = summary.position;
+  line("claimed by",
+       position && position->claim ? escaped(position->claim->transactional_id) : "nobody");
+  line("next timer", summary.next_timer ? summary.next_timer->due.to_string() + "  " +
+                                              escaped(summary.next_timer->name)
+                                        : "none");
+  if (!position || !position->commit) return;
+  const char* name = "next input";
+  for (const auto& input : position->commit->positions) {
+    line(std::exchange(name, ""), escaped(input.topic) + " " + with_thousands(input.next_offset));
+  }
 }
 
 // Per processor and table; per partition too where the selection is narrow enough to be read.
@@ -158,29 +167,52 @@ class Inspection {
       }
       if (!found.empty()) summaries.push_back(std::move(found));
     });
-    if (session_.json) {
-      print_json(session_, summaries);
-    } else if (summaries.empty()) {
-      session_.terminal().output() << "Nothing is kept of that.\n";
-    } else {
-      print_partitions(session_, summaries);
-      print_tables(session_, summaries,
-                   options_.selection.processor || options_.selection.partition);
-    }
+    if (summaries.empty()) return nothing();
+    session_.json ? print_json(session_, summaries) : print_text(summaries);
     return ExitCode::kYes;
+  }
+
+  void print_text(const std::vector<PartitionSummary>& summaries) {
+    const StateSelection& selection = options_.selection;
+    print_partitions(session_, summaries);
+    print_tables(session_, summaries, selection.processor || selection.partition);
+    if (selection.partition) {
+      for (const PartitionSummary& summary : summaries) print_details(session_, summary);
+    } else {
+      session_.terminal().output()
+          << "\nInputs, claim and timer of one: voketag state inspect "
+             "--processor "
+          << summaries.front().processor << " --partition " << summaries.front().partition << '\n';
+    }
   }
 
   ExitCode keys() {
     const std::string prefix = (options_.table ? *options_.table + "/" : "") + options_.prefix;
-    std::int64_t left = options_.limit;
+    std::int64_t listed = 0;
+    bool more = false;
     visit([&](std::string_view processor, std::int32_t partition, state::PartitionStore& store) {
-      if (left == 0) return;
+      if (more) return;
       store.scan(prefix, [&](std::string_view key, std::string_view value) {
+        more = listed == options_.limit;
+        if (more) return false;
+        ++listed;
         print_entry(processor, partition, key, value);
-        return --left > 0;
+        return true;
       });
     });
+    if (listed == 0) return nothing();
+    if (more && !session_.json) {
+      session_.terminal().error() << "The first " << with_thousands(listed)
+                                  << "; there are more: --prefix narrows them, --limit "
+                                     "lists more.\n";
+    }
     return ExitCode::kYes;
+  }
+
+  // So that a name that was misspelt does not look like an empty state.
+  ExitCode nothing() {
+    return session_.report(Errc::kNotFound,
+                           "nothing of that is kept; `voketag state inspect` says what is");
   }
 
   ExitCode value() {
@@ -251,11 +283,11 @@ void add_state_inspect(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "inspect",
       "Say what the local state holds and how far it goes, or list keys and values\n"
-      "Also beside a running process: it is read as it is at this moment, and nothing is written.\n"
-      "Per partition: the changelog offset up to which it is applied, the next offset of each "
-      "input\n"
-      "(the last commit record), when that was last known to be everything, the next timer, and\n"
-      "who has claimed the partition. Of a key that nobody has, the exit code is 1.");
+      "Also beside a running process: it is read as it is at this moment, and nothing is\n"
+      "written. Per partition: the changelog offset up to which it is applied, the next offset\n"
+      "of each input (the last commit record), when that was last known to be everything, the\n"
+      "next timer, and who has claimed the partition; what is wide is shown with --partition,\n"
+      "and with --json. The exit code is 1 when nothing of what was asked for is kept.");
   auto options = std::make_shared<Options>();
   add_selection_options(*command, options->selection);
   add_text(*command, "--table", options->table, "Only this table, such as batch")

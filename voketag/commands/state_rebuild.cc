@@ -114,11 +114,10 @@ void add_state_rebuild(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "rebuild",
       "Throw the local state of a stopped process away, so that it is restored\n"
-      "The next `voketag run` reads it back from the changelogs; nothing is lost, and nothing in "
-      "Kafka\n"
-      "or PostgreSQL is touched. Without --yes it only says what it would do. Refused while a "
-      "process\n"
-      "holds the state (exit code 1). The start takes longer by the time that a restore takes.");
+      "The next `voketag run` reads it back from the changelogs; nothing is lost, and nothing\n"
+      "in Kafka or PostgreSQL is touched. Without --yes it only says what it would do. Refused\n"
+      "while a process holds the state (exit code 1). The start takes longer by the time that a\n"
+      "restore takes.");
   auto options = std::make_shared<Options>();
   add_selection_options(*command, options->selection);
   command->add_flag("--yes", options->yes, "Do it");

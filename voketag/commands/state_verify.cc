@@ -27,7 +27,7 @@ constexpr int kBarColumns = 28;
 struct Options {
   StateSelection selection;
   std::optional<std::string> directory;
-  std::string scratch;
+  std::optional<std::string> scratch;
   bool files_only = false;
 };
 
@@ -65,8 +65,12 @@ class Progress {
 
 class Verification {
  public:
-  Verification(Session& session, const Options& options, std::filesystem::path directory)
-      : session_(session), options_(options), directory_(std::move(directory)) {}
+  Verification(Session& session, const Options& options, std::filesystem::path directory,
+               std::filesystem::path scratch)
+      : session_(session),
+        options_(options),
+        directory_(std::move(directory)),
+        scratch_(std::move(scratch)) {}
 
   ExitCode run() {
     if (is_checkpoint(directory_)) {
@@ -106,9 +110,7 @@ class Verification {
     auto log = open_kafka(**configuration);
     if (!log) return tl::unexpected(log.error());
     catch_stop_signals();
-    ChangelogVerifier verifier(**log, options_.scratch.empty()
-                                          ? std::filesystem::temp_directory_path()
-                                          : std::filesystem::path(options_.scratch));
+    ChangelogVerifier verifier(**log, scratch_);
     Progress progress(session_.terminal());
     const auto verify = [&](std::string_view processor, std::int32_t partition,
                             state::PartitionStore& store) -> Status {
@@ -152,13 +154,15 @@ class Verification {
                       "process, `voketag state rebuild --yes`, start it again.\n");
   }
 
+  static std::string name_of(const PartitionVerdict& verdict) {
+    return verdict.processor + "/" + std::to_string(verdict.partition);
+  }
+
   void print_verdicts() {
     using Align = TextTable::Align;
-    TextTable table({{"PROCESSOR"},
-                     {"PARTITION", Align::kRight},
+    TextTable table({{"PARTITION"},
                      {"RESULT"},
                      {"UP TO", Align::kRight},
-                     {"LOG END", Align::kRight},
                      {"EQUAL", Align::kRight},
                      {"MISSING", Align::kRight},
                      {"EXTRA", Align::kRight},
@@ -166,12 +170,11 @@ class Verification {
                      {"LEFT OUT", Align::kRight}});
     const Paint paint = session_.terminal().output_paint();
     for (const auto& verdict : verdicts_) {
-      table.add({verdict.processor, std::to_string(verdict.partition),
+      table.add({name_of(verdict),
                  verdict.equal() ? paint(Style::kGreen, "equal") : paint(Style::kRed, "different"),
-                 with_thousands(verdict.changelog_offset), with_thousands(verdict.changelog_end),
-                 with_thousands(verdict.keys), with_thousands(verdict.missing),
-                 with_thousands(verdict.extra), with_thousands(verdict.different),
-                 with_thousands(verdict.left_out)});
+                 with_thousands(verdict.changelog_offset), with_thousands(verdict.keys),
+                 with_thousands(verdict.missing), with_thousands(verdict.extra),
+                 with_thousands(verdict.different), with_thousands(verdict.left_out)});
     }
     table.print(session_.terminal().output(), paint);
     session_.terminal().output() << '\n';
@@ -180,7 +183,7 @@ class Verification {
   void print_examples() {
     std::ostream& out = session_.terminal().output();
     for (const auto& verdict : verdicts_) {
-      const std::string name = verdict.processor + "/" + std::to_string(verdict.partition);
+      const std::string name = name_of(verdict);
       if (verdict.fault) out << name << ": " << escaped(*verdict.fault) << '\n';
       for (const auto& each : verdict.examples) {
         out << name << ": " << to_string(each.kind) << "  " << escaped(each.key);
@@ -239,17 +242,32 @@ class Verification {
   Session& session_;
   const Options& options_;
   const std::filesystem::path directory_;
+  const std::filesystem::path scratch_;
   std::optional<CheckpointManifest> manifest_;
   std::vector<std::string> faults_;  // of the checkpoint's files
   std::vector<PartitionVerdict> verdicts_;
 };
 
+// Empty where only files are looked at.
+Result<std::filesystem::path> scratch_directory(const Options& options) {
+  if (options.files_only) return std::filesystem::path();
+  std::error_code ignored;
+  std::filesystem::path directory = options.scratch ? std::filesystem::path(*options.scratch)
+                                                    : std::filesystem::temp_directory_path(ignored);
+  if (std::filesystem::is_directory(directory, ignored)) return directory;
+  return events::fail(Errc::kInvalid, "there is no directory " + directory.string() +
+                                          " to gather keys in: --scratch, or TMPDIR, names one");
+}
+
 ExitCode verify(Session& session, const Options& options) {
   if (const auto good = options.selection.check(); !good) return session.report(good.error());
   auto directory = state_directory(session, options.directory);
   if (!directory) return session.report(directory.error());
-  return guarded(session,
-                 [&] { return Verification(session, options, *std::move(directory)).run(); });
+  auto scratch = scratch_directory(options);
+  if (!scratch) return session.report(scratch.error());
+  return guarded(session, [&] {
+    return Verification(session, options, *std::move(directory), *std::move(scratch)).run();
+  });
 }
 
 }  // namespace
@@ -258,23 +276,20 @@ void add_state_verify(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "verify",
       "Hold the local state against the changelogs, key by key\n"
-      "Reads each partition's changelog from its beginning to where the state stands, and says "
-      "which\n"
-      "keys are missing, extra or different. Writes nothing; works on a stopped process's state, "
-      "on a\n"
-      "checkpoint (whose files are checked first), and beside a running process: what is written "
-      "again\n"
-      "behind the state's position is left out. Memory stays bounded; the keys are gathered in a\n"
-      "database of their own in --scratch. Exit code 0: equal; 1: different; 3: Kafka does not "
-      "answer.");
+      "Reads each partition's changelog from its beginning to where the state stands, and says\n"
+      "which keys are missing, extra or different. Writes nothing; works on a stopped process's\n"
+      "state, on a checkpoint (whose files are checked first), and beside a running process:\n"
+      "what is written again behind the state's position is left out. Memory stays bounded; the\n"
+      "keys are gathered in a database of their own in --scratch. Exit code 0: equal; 1:\n"
+      "different; 3: Kafka does not answer; 4: ended by Ctrl-C or SIGTERM before all was\n"
+      "compared.");
   auto options = std::make_shared<Options>();
   add_selection_options(*command, options->selection);
   add_directory_option(*command, options->directory);
   auto* files_only = command->add_flag("--files-only", options->files_only,
                                        "Of a checkpoint: its files alone, without Kafka");
-  command
-      ->add_option("--scratch", options->scratch,
-                   "Where there is room for the keys of one partition; default: TMPDIR")
+  add_text(*command, "--scratch", options->scratch,
+           "Where there is room for the keys of one partition; default: TMPDIR")
       ->type_name("DIR")
       ->excludes(files_only);
   add_json_flag(*command, session);

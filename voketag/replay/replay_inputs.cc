@@ -23,7 +23,7 @@ Result<std::vector<ReplayPartition>> survey_partitions(
     std::span<const runtime::TopicPartition> partitions) {
   const auto marks = log.watermarks(partitions, runtime::Isolation::kReadCommitted);
   if (!marks) return tl::unexpected(marks.error());
-  const auto live = generations.live_positions(partitions);
+  const auto live = generations.rows().live_positions(partitions);
   if (!live) return tl::unexpected(live.error());
   std::vector<ReplayPartition> survey;
   for (std::size_t i = 0; i < partitions.size(); ++i) {

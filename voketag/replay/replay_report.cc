@@ -163,31 +163,31 @@ events::Result<ReplayStatus> read_replay_status(postgres::ViewGenerations& gener
                                                 const std::string& view) {
   ReplayStatus status;
   status.view = view;
-  const auto live = generations.live();
+  const auto live = generations.rows().live();
   if (!live) return tl::unexpected(live.error());
   status.live = *live;
-  auto unfinished = generations.unfinished();
+  auto unfinished = generations.rows().unfinished();
   if (!unfinished) return tl::unexpected(unfinished.error());
   status.unfinished = *std::move(unfinished);
-  const auto kept = generations.retired(true);
+  const auto kept = generations.rows().retired(true);
   if (!kept) return tl::unexpected(kept.error());
   status.kept = *kept;
   const std::int32_t told = status.unfinished ? status.unfinished->number : status.live;
-  const auto count = generations.reject_count(told);
+  const auto count = generations.rejects_of(told).count();
   if (!count) return tl::unexpected(count.error());
   status.reject_count = *count;
-  auto rejects = generations.rejects(told, kRejectsShown);
+  auto rejects = generations.rejects_of(told).list(kRejectsShown);
   if (!rejects) return tl::unexpected(rejects.error());
   status.rejects = *std::move(rejects);
   if (!status.unfinished) return status;
   const auto holder = generations.lock_holder();
   if (!holder) return tl::unexpected(holder.error());
   status.at_work = *holder;
-  const auto positions = generations.positions(status.unfinished->number);
+  const auto positions = generations.rows().positions(status.unfinished->number);
   if (!positions) return tl::unexpected(positions.error());
   std::vector<runtime::TopicPartition> partitions;
   for (const auto& position : *positions) partitions.push_back(position.partition);
-  const auto target = generations.live_positions(partitions);
+  const auto target = generations.rows().live_positions(partitions);
   if (!target) return tl::unexpected(target.error());
   for (std::size_t i = 0; i < positions->size(); ++i) {
     const auto& position = (*positions)[i];

@@ -54,7 +54,7 @@ Result<ReplayResult> ViewReplay::start(const std::string& program) {
   if (!fetcher) return tl::unexpected(fetcher.error());
   const auto first = first_offsets(options_.start, *surveyed, **fetcher);
   if (!first) return tl::unexpected(first.error());
-  postgres::ViewGenerations::Plan plan{options_.started_from, false, program, *first};
+  postgres::GenerationPlan plan{options_.started_from, false, program, *first};
   for (const auto& from : *first) plan.is_partial = plan.is_partial || from.offset > 0;
   const auto generation = generations_.begin(plan);
   if (!generation) return tl::unexpected(generation.error());
@@ -65,8 +65,7 @@ Result<ReplayResult> ViewReplay::resume(const postgres::Generation& generation) 
   result_.generation = generation.number;
   result_.is_partial = generation.is_partial;
   phase_ = generation.phase;
-  generations_.list_rejects_of(generation.number);
-  if (auto heard = generations_.forget_old_wish(generation.number); !heard) {
+  if (auto heard = generations_.rows().forget_old_wish(generation.number); !heard) {
     return tl::unexpected(heard.error());
   }
   if (auto placed = place(); !placed) return tl::unexpected(placed.error());
@@ -74,7 +73,7 @@ Result<ReplayResult> ViewReplay::resume(const postgres::Generation& generation) 
 }
 
 Status ViewReplay::place() {
-  const auto positions = generations_.positions(result_.generation);
+  const auto positions = generations_.rows().positions(result_.generation);
   if (!positions) return tl::unexpected(positions.error());
   // An input that the projection has got since the replay was begun.
   if (positions->size() != partitions_.size()) {
@@ -95,7 +94,8 @@ Status ViewReplay::place() {
   sink.table_suffix = postgres::generation_suffix(result_.generation);
   sink.purpose = "replay";
   sink_ = std::make_unique<postgres::PostgresViewSink>(sink, projection_.views());
-  replayer_ = std::make_unique<runtime::Replayer>(log_, projection_, *sink_, generations_, clock_);
+  rejects_.emplace(generations_.rejects_of(result_.generation));
+  replayer_ = std::make_unique<runtime::Replayer>(log_, projection_, *sink_, *rejects_, clock_);
   return replayer_->place(partitions_);
 }
 
@@ -151,7 +151,7 @@ bool ViewReplay::go_on() {
 }
 
 void ViewReplay::ask() {
-  if (auto wish = generations_.wish_of(result_.generation)) {
+  if (auto wish = generations_.rows().wish_of(result_.generation)) {
     wish_ = *std::move(wish);
   } else {
     // The connection that holds the lock: another process may be at work from here on.
@@ -184,7 +184,7 @@ Result<bool> ViewReplay::load() {
   began_at_ms_ = began_ms;
   began_done_ = sum(replayer_->positions()) - sum(first_);
   for (int round = 0; round < kLoadRounds; ++round) {
-    const auto live = generations_.live_positions(partitions_);
+    const auto live = generations_.rows().live_positions(partitions_);
     if (!live) return tl::unexpected(live.error());
     targets_ = *live;
     const std::int64_t round_began_ms = clock_.now().ms;
@@ -201,7 +201,7 @@ Result<bool> ViewReplay::make_indexes() {
   const std::int64_t began_ms = clock_.now().ms;
   result_.progress.stage = "indexing";
   if (phase_ == "loading") {
-    if (auto set = generations_.set_phase(result_.generation, "indexing"); !set) {
+    if (auto set = generations_.rows().set_phase(result_.generation, "indexing"); !set) {
       return tl::unexpected(set.error());
     }
   }
@@ -214,7 +214,7 @@ Result<bool> ViewReplay::make_indexes() {
       [this] { return go_on(); });
   if (!made && made.error().code == Errc::kTimeout) return false;
   if (!made) return tl::unexpected(made.error());
-  if (auto set = generations_.set_phase(result_.generation, "built"); !set) {
+  if (auto set = generations_.rows().set_phase(result_.generation, "built"); !set) {
     return tl::unexpected(set.error());
   }
   phase_ = "built";

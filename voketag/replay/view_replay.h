@@ -108,6 +108,7 @@ class ViewReplay {
   std::vector<std::int64_t> first_;    // offsets
   std::vector<std::int64_t> targets_;  // of the run under way
   std::unique_ptr<postgres::PostgresViewSink> sink_;
+  std::optional<postgres::ReplayRejects> rejects_;
   std::unique_ptr<runtime::Replayer> replayer_;
   std::string phase_;
   std::string wish_;

@@ -207,7 +207,7 @@ class Comparison {
   }
 
   static tl::unexpected<events::Error> ended() {
-    return fail(Errc::kConflict, "ended before everything was compared");
+    return fail(Errc::kTimeout, "ended, as asked, before everything was compared");
   }
 
   Status note(const events::RecordView& record) {

@@ -64,7 +64,7 @@ class ChangelogVerifier {
       : log_(log), scratch_(std::move(scratch)) {}
 
   // nullopt: nothing is kept of this partition. kUnavailable: the changelog cannot be read;
-  // kConflict: progress said that it shall end.
+  // kTimeout: progress said that it shall end.
   events::Result<std::optional<PartitionVerdict>> verify(const state::PartitionStore& store,
                                                          std::string_view processor,
                                                          std::int32_t partition,

@@ -208,6 +208,7 @@ TEST_F(StateTest, VerifyEndsWhenItIsAskedTo) {
   const auto verdict =
       verifier.verify(*store_, "batches", 3, [](std::int64_t, std::int64_t) { return false; });
   ASSERT_FALSE(verdict);
+  EXPECT_EQ(verdict.error().code, events::Errc::kTimeout) << "1 would say that it is different";
   EXPECT_TRUE(std::filesystem::is_empty(root_ / "scratch"));
 }
 
@@ -217,9 +218,14 @@ TEST_F(StateTest, InspectReadsBesideTheProcessThatHoldsIt) {
   ASSERT_TRUE(store_->write_overlay(*store_->position()));
   const Outcome table = run({"state", "inspect"});
   EXPECT_EQ(table.code, ExitCode::kYes) << table.error;
-  EXPECT_THAT(table.output, HasSubstr("batch-accepted 7"));
   EXPECT_THAT(table.output, HasSubstr("2025-11-22T08:26:40.000Z"));
-  EXPECT_THAT(table.output, HasSubstr("voketag.batches.one.0"));
+  EXPECT_THAT(table.output, HasSubstr("--processor batches --partition 3"));
+  std::istringstream lines(table.output);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80U) << line;
+  const Outcome one = run({"state", "inspect", "--processor", "batches", "--partition", "3"});
+  EXPECT_THAT(one.output, HasSubstr("next input  batch-accepted 7"));
+  EXPECT_THAT(one.output, HasSubstr("claimed by  voketag.batches.one.0"));
+  EXPECT_THAT(one.output, HasSubstr("next timer  2025-11-22T08:26:40.000Z  stall:a"));
 
   const Outcome json = run({"state", "inspect", "--json"});
   simdjson::dom::parser parser;
@@ -237,7 +243,28 @@ TEST_F(StateTest, InspectReadsBesideTheProcessThatHoldsIt) {
   const Outcome none = run({"state", "inspect", "--key", "batch/c"});
   EXPECT_EQ(none.code, ExitCode::kNo);
   EXPECT_THAT(none.error, HasSubstr("no key batch/c"));
-  EXPECT_THAT(run({"state", "inspect", "--table", "batch"}).output, Not(HasSubstr("timer ")));
+  EXPECT_THAT(run({"state", "inspect", "--table", "batch"}).output, Not(HasSubstr("timer  ")));
+}
+
+TEST_F(StateTest, InspectSaysWhatItLeavesOutAndWhatIsNotThere) {
+  fill();
+  const Outcome some = run({"state", "inspect", "--keys", "--limit", "1"});
+  EXPECT_EQ(some.output, "batches/3  batch/a  1\n");
+  EXPECT_THAT(some.error, HasSubstr("there are more"));
+  const Outcome all = run({"state", "inspect", "--keys", "--limit", "2"});
+  EXPECT_EQ(all.output, "batches/3  batch/a  1\nbatches/3  batch/b  2\n");
+  EXPECT_THAT(all.error, Not(HasSubstr("there are more")));
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
+           {"state", "inspect", "--table", "batsch"},
+           {"state", "inspect", "--processor", "merkle"},
+           {"state", "inspect", "--keys", "--prefix", "batsch/"}}) {
+    const Outcome none = run(arguments);
+    EXPECT_EQ(none.code, ExitCode::kNo) << none.output;
+    EXPECT_THAT(none.error, HasSubstr("nothing of that is kept"));
+  }
+  const Outcome wrong = run({"state", "inspect", "--processor", "merkel"});
+  EXPECT_EQ(wrong.code, ExitCode::kUsage);
+  EXPECT_THAT(wrong.error, HasSubstr("did you mean merkle?"));
 }
 
 TEST_F(StateTest, ACheckpointIsCheckedByteByByte) {

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <array>
+#include <string_view>
+
+namespace voketag::cli {
+
+// The processors, in the order of the main job.
+inline constexpr std::array<std::string_view, 5> kProcessorNames = {"ingress", "batches", "tokens",
+                                                                    "merkle", "anchoring"};
+
+}  // namespace voketag::cli
