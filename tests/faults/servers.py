@@ -73,7 +73,7 @@ class Server:
         if self.process is not None:
             self.process.wait()
 
-    def stop(self, number=signal.SIGTERM, timeout_s=60):
+    def stop(self, number=signal.SIGTERM, timeout_s=180):
         self.send(number)
         try:
             self.process.wait(timeout_s)
@@ -279,7 +279,7 @@ class Postgres(Server):
         assert done.returncode == 0, done.stderr
         return [line.split("|") for line in done.stdout.splitlines()]
 
-    def stop(self, number=signal.SIGINT, timeout_s=60):
+    def stop(self, number=signal.SIGINT, timeout_s=180):
         """SIGINT is its fast stop: no new work, what is open is rolled back."""
         super().stop(number, timeout_s)
 

@@ -57,7 +57,7 @@ def foreign_transaction():
         work = Work(system)
         work.ask(*[3] * 24)
         work.await_done()
-        producer = ForeignProducer(system.kafka, "a-stranger")
+        producer = ForeignProducer(system.kafka, "a-stranger", timeout_ms=300_000)
         producer.begin()
         aborted = new_batch(5)
         producer.produce(system.prefix + "batch-requested", json.dumps(aborted).encode(), 3)
