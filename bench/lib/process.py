@@ -96,6 +96,10 @@ class MeasuredProcess:
         self._process.wait()
         return sent_ns
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM; does not wait."""
+        self._process.terminate()
+
     def stop(self, timeout_s: float = 30) -> None:
         if self._process.poll() is None:
             self._process.terminate()
