@@ -78,7 +78,7 @@ def _leave(newcomers: list[VokeTag]) -> Change:
     for newcomer in newcomers:
         newcomer.process.ask_to_stop()
     for newcomer in newcomers:
-        newcomer.stop()
+        newcomer.process.await_stopped()
     time.sleep(AFTERMATH_S)
     return Change("3 to 1", began_ns, time.monotonic_ns())
 
