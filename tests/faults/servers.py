@@ -151,7 +151,7 @@ class Broker(Server):
         subprocess.run(
             self.java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--config",
                       f"{self.home}/server.properties", "--cluster-id", self.cluster.cluster_id),
-            check=True, capture_output=True, timeout=120)
+            check=True, capture_output=True, timeout=300)
 
     def start(self):
         assert not self.running()
@@ -268,7 +268,7 @@ class Postgres(Server):
         def ready():
             return subprocess.run(
                 ["psql", self.url("postgres"), "-Xqc", "SELECT 1"],
-                capture_output=True, timeout=10).returncode == 0
+                capture_output=True, timeout=120).returncode == 0
         await_true("PostgreSQL answers", ready, timeout_s, 0.1)
         return self
 
