@@ -9,9 +9,12 @@
 #include <filesystem>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <thread>
 #include <utility>
 
+#include "events/partitioner.h"
+#include "runtime/held_back.h"
 #include "runtime/projector.h"
 #include "runtime/worker.h"
 #include "state/store.h"
@@ -24,6 +27,8 @@ constexpr int kRestorePollMs = 50;
 // How soon a request to stop is noticed.
 constexpr auto kStopCheck = std::chrono::milliseconds(20);
 constexpr std::size_t kThreadNameMax = 15;
+// How often it is looked whether somebody's transaction holds an input back.
+constexpr auto kHeldBackCheck = std::chrono::seconds(5);
 constexpr auto kDisconnectedPause = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -58,7 +63,14 @@ struct Engine::Implementation {
       const std::lock_guard lock(mutex);
       if (!first_error) first_error = std::move(error);
     }
-    stopping = true;
+    have_all_stop();
+  }
+
+  void have_all_stop() {
+    {
+      const std::lock_guard lock(mutex);
+      stopping = true;
+    }
     changed.notify_all();
   }
 
@@ -126,6 +138,34 @@ struct Engine::Implementation {
     return projector.stop();
   }
 
+  std::vector<TopicPartition> all_inputs() const {
+    std::set<std::string_view> topics;
+    for (const auto& [processor, slots] : processors) {
+      for (const auto topic : processor->inputs()) topics.insert(topic);
+    }
+    for (const auto& projection : projections) {
+      for (const auto topic : projection.projection->inputs()) topics.insert(topic);
+    }
+    std::vector<TopicPartition> partitions;
+    for (const auto topic : topics) {
+      for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
+        partitions.push_back({std::string(topic), partition});
+      }
+    }
+    return partitions;
+  }
+
+  events::Status run_held_back_watch() {
+    HeldBackWatch watch(log, clock, options.name_prefix, all_inputs());
+    std::unique_lock lock(mutex);
+    while (!changed.wait_for(lock, kHeldBackCheck, [&] { return stopping.load(); })) {
+      lock.unlock();
+      watch.look();
+      lock.lock();
+    }
+    return {};
+  }
+
   void note_settled() {
     if (--unsettled == 0) spdlog::info("ready: every worker has its partitions");
   }
@@ -187,12 +227,14 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
       });
     }
   }
+  threads.emplace_back(
+      [&self] { self.guard("held back", [&] { return self.run_held_back_watch(); }); });
   {
     std::unique_lock lock(self.mutex);
     while (!self.changed.wait_for(lock, kStopCheck, [&] { return self.first_error || stop; })) {
     }
   }
-  self.stopping = true;
+  self.have_all_stop();
   for (auto& thread : restore_threads) thread.join();
   for (auto& thread : threads) thread.join();
   if (self.first_error) return tl::unexpected(*self.first_error);

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from . import baselines, database, tools
 from .process import MeasurementFailed
+from .rebalance_case import rebalance_pause
 from .replay_case import replay_products
 from .report import CaseResult, percentile
 from .stack import Stack
@@ -549,5 +550,6 @@ CASES = {
     "memory": memory,
     "restart": restart,
     "takeover": takeover,
+    "rebalance-pause": rebalance_pause,
     "replay-products": replay_products,
 }

@@ -96,13 +96,20 @@ class MeasuredProcess:
         self._process.wait()
         return sent_ns
 
-    def stop(self, timeout_s: float = 30) -> None:
+    def ask_to_stop(self) -> None:
+        """SIGTERM; a second one would end it at once."""
+        self._process.terminate()
+
+    def await_stopped(self, timeout_s: float = 30) -> None:
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise MeasurementFailed(
+                f"{self.name} did not stop within {timeout_s} s of SIGTERM"
+            ) from None
+
+    def stop(self) -> None:
         if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(timeout_s)
-            except subprocess.TimeoutExpired:
-                self.kill()
-                raise MeasurementFailed(
-                    f"{self.name} did not stop within {timeout_s} s of SIGTERM"
-                ) from None
+            self.ask_to_stop()
+            self.await_stopped()

@@ -112,6 +112,54 @@ class Await:
         return Awaited(**json.loads(lines[-1]))
 
 
+@dataclass
+class Streamed:
+    """One batch of a stream."""
+
+    partition: int
+    requested_ns: int
+    root_ns: int
+
+    @property
+    def took_s(self) -> float:
+        return (self.root_ns - self.requested_ns) / 1e9
+
+
+class BatchStream:
+    """Small batches at a steady rate, from construction to end()."""
+
+    def __init__(self, kafka: str, topic: str, roots: str, batches_per_s: int):
+        command = [
+            tool("request_stream"),
+            "--bootstrap",
+            kafka,
+            "--topic",
+            topic,
+            "--roots",
+            roots,
+            "--rate",
+            str(batches_per_s),
+            "--seed",
+            str(next(_seeds)),
+        ]
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if self._process.stdout.readline().strip() != "ready":
+            raise MeasurementFailed(f"cannot follow {roots}: {self._process.stderr.read()}")
+
+    def end(self) -> list[Streamed]:
+        """Waits for the roots of all that were requested."""
+        output, errors = self._process.communicate()
+        if self._process.returncode != 0:
+            raise MeasurementFailed(f"not every batch of the stream has a root: {errors}")
+        return [Streamed(*batch) for batch in json.loads(output)["batches"]]
+
+
 def batch_latencies_ms(
     kafka: str, topic: str, completed: str, batches: int, products: int = 1000
 ) -> list[float]:

@@ -22,9 +22,11 @@ std::atomic<int> left_behind = 0;
 // Bound of one poll: a rebalance is a handful of events.
 constexpr int kEventsMax = 64;
 
-// A member learns from a heartbeat's answer that its group rebalances.
+// A member learns from a heartbeat's answer that its group rebalances, and those whose partitions
+// move wait for the last one to learn it: of the pause of a rebalance this is the largest part that
+// is ours to choose (bench case rebalance-pause).
 int heartbeat_ms(const KafkaOptions& options) {
-  return std::clamp(options.session_timeout_ms / 12, 100, 2000);
+  return std::clamp(options.session_timeout_ms / 40, 100, 2000);
 }
 
 Client::Settings settings_for(const KafkaOptions& options, std::string_view group,

@@ -51,8 +51,11 @@ def kill_at_work(system, instance, requests, dice):
     fresh = requests.ask(8)
     # Nobody else knew of these batches: the process that is killed made the root, and its row.
     await_true("a batch asked for since the last kill has its root",
-               lambda: has_root(system, fresh), 60, 0.02)
+               lambda: has_root(system, fresh), 120, 0.02)
+    # Frozen while they are asked for: how long kcat takes is no head start.
+    instance.freeze()
     requests.ask(8)
+    instance.thaw()
     time.sleep(dice.uniform(0.0, 0.12))
     instance.kill()
     return requests.open()

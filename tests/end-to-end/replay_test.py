@@ -1,17 +1,16 @@
 """Views are rebuilt and swapped while batches come and readers read, whatever is killed."""
 
 import json
+import signal
 import subprocess
 import threading
 import time
 
 from audit import audit_batches
-from system import BINARY, System, await_true, new_batch
+from system import BINARY, GREAT, System, await_true, new_batch
 
 VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
 LARGE = 600_000
-# So great a batch is cut into chunks: only such a one has rows in merkle_subtrees.
-GREAT = 131_073
 
 
 class Feed(threading.Thread):
@@ -28,7 +27,7 @@ class Feed(threading.Thread):
         while not self.stopped.is_set():
             batches = [new_batch(1 + 500 * i) for i in range(4)]
             if not self.requests:
-                batches[0] = new_batch(GREAT)
+                batches[0] = new_batch(GREAT)  # only such a one has rows in merkle_subtrees
             self.requests += batches
             self.system.produce("batch-requested",
                                 [(b["batch_id"], json.dumps(b)) for b in batches])
@@ -214,7 +213,9 @@ def check_kill_while_loading(system):
     process = start_replay(system, "products", "--resume")
     await_true("it is at work", lambda: json.loads(system.command(
         "replay", "--view", "products", "--status", "--json").stdout)["unfinished"]["at_work"], 30)
+    process.send_signal(signal.SIGSTOP)
     system.command("replay", "--view", "products", "--pause")
+    process.send_signal(signal.SIGCONT)
     assert process.wait(30) == 1 and "Paused" in process.stdout.read()
     paused_at = loaded(system, "products")
     assert paused_at >= at
@@ -277,12 +278,14 @@ def check_swap_refused(system):
 def check_two_at_once(system):
     process = start_replay(system, "products", "--no-swap")
     await_true("the first is at work", lambda: loaded(system, "products") > 0, 30, 0.01)
+    process.send_signal(signal.SIGSTOP)  # it must not end meanwhile
     second = replay(system, "products", check=False)
     assert "is at work already" in second.get("message", ""), second
     assert "server process" in second["message"] and "--status" in second["message"]
     status = json.loads(system.command("replay", "--view", "products", "--status",
                                        "--json").stdout)
     assert status["unfinished"]["at_work"] and status["unfinished"]["offsets_done"] > 0, status
+    process.send_signal(signal.SIGCONT)
     assert process.wait(60) == 0, process.stderr.read()
     system.command("replay", "--view", "products", "--abort")
     assert system.count("SELECT count(*) FROM pg_class WHERE relname LIKE 'products_g%'") == 0

@@ -4,11 +4,13 @@ import base64
 import json
 import os
 import pathlib
+import queue
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.parse
 import uuid
@@ -20,6 +22,14 @@ POSTGRES = os.environ.get("VOKETAG_POSTGRES", "")
 
 # A test that is itself ended leaves no process behind: the kernel ends them with it.
 DIE_WITH_PARENT = ["setpriv", "--pdeathsig", "KILL"]
+
+# More than is made at once where it is accepted (docs/decisions/0011-small-batches-at-once.md):
+# only such a batch is cut into chunks, which the processors tokens and merkle work on.
+GREAT = 131_073
+# With this setting they get two chunks of it at a time, so that it keeps every processor at work
+# for 65 rounds: whatever a test does when it has seen the first of them, it does to a system at
+# work, however long it took to see it.
+GREAT_LASTS = {"VOKETAG_PRODUCTS_IN_FLIGHT": "2048"}
 
 
 def await_true(what, check, timeout_s, interval_s=0.05):
@@ -127,6 +137,9 @@ class System:
     def events(self, topic):
         return [json.loads(record["value"]) for record in self.consume(topic)]
 
+    def follow(self, topic):
+        return Follower(self, topic)
+
     # ---- what is in PostgreSQL
 
     def rows(self, sql):
@@ -134,6 +147,47 @@ class System:
 
     def count(self, sql):
         return int(self.rows(sql)[0][0])
+
+
+class Follower:
+    """A reader of a topic's committed events that stays, and so sees each as soon as it is there:
+    a look by System.events takes as long as kcat does to start. Use it by `with`."""
+
+    def __init__(self, system, topic):
+        self.topic = topic
+        self.events = queue.Queue()
+        # kcat ends with the thread that starts it: that must be the caller's.
+        self.process = subprocess.Popen(
+            [*DIE_WITH_PARENT, "kcat", "-C", "-b", system.kafka, "-t", system.prefix + topic, "-u",
+             "-q", "-J", "-o", "beginning", "-X", "isolation.level=read_committed"],
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.events.put(json.loads(json.loads(line)["payload"]))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdout.close()
+
+    def await_event(self, what, wanted, timeout_s=120):
+        """The next event for which wanted(event) is true."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                event = self.events.get(timeout=max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                raise AssertionError(
+                    f"{what}: not seen in {self.topic} within {timeout_s} s") from None
+            if wanted(event):
+                return event
 
 
 class Instance:
@@ -165,7 +219,7 @@ class Instance:
             log.seek(self.log_from)
             return log.read().decode(errors="replace")
 
-    def await_ready(self, timeout_s=90):
+    def await_ready(self, timeout_s=180):
         def ready():
             assert self.process.poll() is None, f"{self.name} ended early:\n{self.log()[-3000:]}"
             return '"message":"ready' in self.log()
@@ -186,7 +240,7 @@ class Instance:
         if self.running():
             self.process.send_signal(signal.SIGCONT)
 
-    def stop(self, timeout_s=60):
+    def stop(self, timeout_s=120):
         """SIGTERM, and the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)

@@ -3,7 +3,7 @@
 import shutil
 
 from audit import audit_batches
-from system import System, await_true, new_batch
+from system import GREAT, GREAT_LASTS, System, await_true, new_batch
 
 
 def produce(system, requests):
@@ -17,20 +17,23 @@ def await_completed(system, count, timeout_s=120):
 
 
 def main():
-    with System("takeover") as system:
+    with System("takeover", **GREAT_LASTS) as system:
         one = system.start("one").await_ready()
         requests = [new_batch(100) for _ in range(24)]
         produce(system, requests)
         await_completed(system, 24)
 
         system.start("two").await_ready()
-        # Two are so great that every partition works on them.
-        more = [new_batch(150_000 if i % 24 == 0 else 2000) for i in range(48)]
+        # Two are so great that every partition works on them, until long after the kill.
+        more = [new_batch(GREAT if i % 24 == 0 else 2000) for i in range(48)]
         produce(system, more)
         requests += more
         await_true("work has begun", lambda: system.count(
             "SELECT count(*) FROM voketag.batches") > 30, 60)
         one.kill()
+        made = {event["batch_id"] for event in system.events("merkle-root-computed")}
+        great = {more[0]["batch_id"], more[24]["batch_id"]}
+        assert not great <= made, "no work was left to take over"
         await_completed(system, 72)
 
         # The dead one's name comes back, without its state.

@@ -73,7 +73,7 @@ class Server:
         if self.process is not None:
             self.process.wait()
 
-    def stop(self, number=signal.SIGTERM, timeout_s=60):
+    def stop(self, number=signal.SIGTERM, timeout_s=180):
         self.send(number)
         try:
             self.process.wait(timeout_s)
@@ -151,7 +151,7 @@ class Broker(Server):
         subprocess.run(
             self.java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--config",
                       f"{self.home}/server.properties", "--cluster-id", self.cluster.cluster_id),
-            check=True, capture_output=True, timeout=120)
+            check=True, capture_output=True, timeout=300)
 
     def start(self):
         assert not self.running()
@@ -268,7 +268,7 @@ class Postgres(Server):
         def ready():
             return subprocess.run(
                 ["psql", self.url("postgres"), "-Xqc", "SELECT 1"],
-                capture_output=True, timeout=10).returncode == 0
+                capture_output=True, timeout=120).returncode == 0
         await_true("PostgreSQL answers", ready, timeout_s, 0.1)
         return self
 
@@ -279,7 +279,7 @@ class Postgres(Server):
         assert done.returncode == 0, done.stderr
         return [line.split("|") for line in done.stdout.splitlines()]
 
-    def stop(self, number=signal.SIGINT, timeout_s=60):
+    def stop(self, number=signal.SIGINT, timeout_s=180):
         """SIGINT is its fast stop: no new work, what is open is rolled back."""
         super().stop(number, timeout_s)
 

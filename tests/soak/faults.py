@@ -4,17 +4,16 @@ import os
 import pathlib
 import random
 import shutil
-import subprocess
 import time
 
 from foreign_producer import ForeignProducer
 from servers import await_true
+from small_disk import fill
 from system import Instance
 
 READY_TIMEOUT_S = 240
 # Ends the wait for something that need not come: how long a fault stays if nothing shows.
 PATIENCE_S = 20
-TMPFS_MIB = 64
 
 
 class Faults:
@@ -247,32 +246,3 @@ def empty(directory):
 
 def copy_state(source, target):
     shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-def fill(filler):
-    """Until not a byte more goes in."""
-    with open(filler, "wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
-
-
-def mount_small_disk(directory):
-    """A tmpfs, where this user may mount one."""
-    directory.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run([*as_root(), "mount", "-t", "tmpfs", "-o",
-                           f"size={TMPFS_MIB}m,mode=0777", "voketag-soak", str(directory)],
-                          capture_output=True)
-    return done.returncode == 0
-
-
-def unmount_small_disk(directory):
-    if os.path.ismount(directory):
-        subprocess.run([*as_root(), "umount", "-l", str(directory)], capture_output=True)
-
-
-def as_root():
-    return [] if os.geteuid() == 0 else ["sudo", "-n"]

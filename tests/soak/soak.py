@@ -20,6 +20,7 @@ import plan
 from load import Load
 from proxy import Proxy
 from servers import Cluster, Postgres
+from small_disk import mount_small_disk, unmount_small_disk
 from system import System
 
 SETTLE_S = 240
@@ -72,7 +73,7 @@ class World:
         for name in plan.INSTANCES:
             state = self.system.directory / f"state-{name}"
             if name == self.small_disk_instance:
-                fault_kinds.mount_small_disk(state)
+                mount_small_disk(state)
             self.instances[name] = self.system.start(
                 name, VOKETAG_KAFKA=f"127.0.0.1:{self.kafka_proxies[name].port}",
                 VOKETAG_POSTGRES=self.system.postgres_at(self.postgres_proxies[name].port))
@@ -84,7 +85,7 @@ class World:
             instance.kill()
         failed = kind is not None or bool(self.findings)
         if self.system:
-            fault_kinds.unmount_small_disk(self.system.directory / f"state-{plan.INSTANCES[-1]}")
+            unmount_small_disk(self.system.directory / f"state-{plan.INSTANCES[-1]}")
         self.cluster.kill()
         for proxy in (*self.kafka_proxies.values(), *self.postgres_proxies.values()):
             proxy.close()

@@ -11,6 +11,8 @@
 #include "connectors/postgres/migrations.h"
 #include "events/partitioner.h"
 #include "events/topics.h"
+#include "runtime/clock.h"
+#include "runtime/held_back.h"
 #include "voketag/commands/command.h"
 #include "voketag/commands/commands.h"
 #include "voketag/kafka_access.h"
@@ -159,6 +161,7 @@ class Examination {
     topics_are_there_ = true;
     if (sound) good("topics", std::to_string(reports->size()) + " topics as they should be");
     examine_dead_letters(log);
+    examine_open_transactions(log);
   }
 
   void examine_dead_letters(kafka::KafkaLog& log) {
@@ -175,6 +178,28 @@ class Examination {
       warning("dead letters", "at most " + with_thousands(count) + " records have been refused",
               "Look at them: voketag dlq list");
     }
+  }
+
+  void examine_open_transactions(kafka::KafkaLog& log) {
+    std::vector<runtime::TopicPartition> partitions;
+    for (const events::Topic& topic : events::topic_catalogue()) {
+      for (std::int32_t partition = 0; partition < topic.partitions; ++partition) {
+        partitions.push_back({std::string(topic.name), partition});
+      }
+    }
+    const runtime::SystemClock clock;
+    auto found = runtime::find_held_back(log, partitions);
+    if (found) found = runtime::only_old(log, *std::move(found), clock.now());
+    if (!found) {
+      warning("open transactions", found.error().message, "voketag doctor, again");
+      return;
+    }
+    const std::string& prefix = configuration_.topic_prefix;
+    for (const auto& one : *found) {
+      warning("open transactions", runtime::describe(one, prefix, clock.now()),
+              runtime::cure(one, prefix));
+    }
+    if (found->empty()) good("open transactions", "none holds a topic back");
   }
 
   void examine_transactions(kafka::KafkaLog& log) {

@@ -12,19 +12,25 @@ from servers import JARS, ROOT
 SCHEMAS = ROOT / "schemas"
 
 
+def kafka_tool(system, main_class, *arguments):
+    """One of Kafka's own tools; its output."""
+    done = subprocess.run(
+        ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS}/*",
+         f"-Dlog4j2.configurationFile={ROOT}/dev.d/kafka-log4j2.xml",
+         f"-Dvoketag.log={system.directory}/tool.log", f"org.apache.kafka.tools.{main_class}",
+         "--bootstrap-server", system.kafka, *arguments],
+        capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def delete_records(system, topic, before):
-    """By Kafka's own tool: what retention does, only sooner. `before` by partition."""
+    """What retention does, only sooner. `before` by partition."""
     wanted = system.directory / "delete.json"
     wanted.write_text(json.dumps({"version": 1, "partitions": [
         {"topic": system.prefix + topic, "partition": partition, "offset": offset}
         for partition, offset in before.items()]}))
-    done = subprocess.run(
-        ["java", "-XX:TieredStopAtLevel=1", "-cp", f"{JARS}/*",
-         f"-Dlog4j2.configurationFile={ROOT}/dev.d/kafka-log4j2.xml",
-         f"-Dvoketag.log={system.directory}/tool.log",
-         "org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server", system.kafka,
-         "--offset-json-file", str(wanted)], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    kafka_tool(system, "DeleteRecordsCommand", "--offset-json-file", str(wanted))
 
 
 def below_retention():
@@ -49,6 +55,25 @@ def below_retention():
         assert len(system.consume("batch-accepted")) == 24
 
 
+def check_alarm(system, instance, place):
+    """Log and doctor say where somebody's transaction is open; the commands that they name tell
+    whose it is, and end it."""
+    alarm = f"topic {system.prefix}{place}: somebody's transaction has been open for"
+    await_true("an alarm", lambda: alarm in instance.log(), 120)
+    line = next(line for line in instance.log().splitlines() if alarm in line)
+    entry = json.loads(line)
+    assert entry["level"] == "warning", entry
+    findings = json.loads(system.command("doctor", "--json", check=False).stdout)["findings"]
+    assert any(finding["detail"].startswith(alarm) and finding["cure"] in entry["message"]
+               for finding in findings), findings
+    _, whose, end = entry["message"].split(
+        'kafka-transactions.sh --bootstrap-server "$VOKETAG_KAFKA" ')
+    producers = kafka_tool(system, "TransactionsCommand", *whose.partition(". ")[0].split())
+    start_offset = end.split()[-1]
+    assert any(line.split()[-1:] == [start_offset] for line in producers.splitlines()), producers
+    kafka_tool(system, "TransactionsCommand", *end.split())
+
+
 def foreign_transaction():
     """A partition stands still behind somebody's open transaction, and goes on when it has ended;
     the others know nothing of it."""
@@ -57,7 +82,7 @@ def foreign_transaction():
         work = Work(system)
         work.ask(*[3] * 24)
         work.await_done()
-        producer = ForeignProducer(system.kafka, "a-stranger")
+        producer = ForeignProducer(system.kafka, "a-stranger", timeout_ms=300_000)
         producer.begin()
         aborted = new_batch(5)
         producer.produce(system.prefix + "batch-requested", json.dumps(aborted).encode(), 3)
@@ -70,7 +95,7 @@ def foreign_transaction():
         await_true("all but that partition's are done", lambda: work.completed() == 46, 60, 0.2)
         blocked = [batch["batch_id"] for batch in batches[3::12]]
         assert not {event["batch_id"] for event in system.events("batch-accepted")} & set(blocked)
-        producer.abort()
+        check_alarm(system, instance, "batch-requested partition 3")
         producer.close()
         work.await_done()
         # One that commits is an input like any other.

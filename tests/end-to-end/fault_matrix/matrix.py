@@ -13,12 +13,8 @@ sys.path[:0] = [str(TESTS / "end-to-end"), str(TESTS / "faults"), str(TESTS / "s
 
 # pylint: disable=wrong-import-position
 import checker
-from system import System, await_true, new_batch
+from system import GREAT, GREAT_LASTS, System, await_true, new_batch
 
-
-# More than is made at once where it is accepted (docs/decisions/0011-small-batches-at-once.md):
-# only such a batch reaches the processors tokens and merkle.
-GREAT = 131_073
 
 # What processors write into, by transactions.
 OUTPUTS = ("batch-accepted", "token-chunk-requested", "tokens-generated", "merkle-subtree-computed",
@@ -52,10 +48,10 @@ class Work:
                             [(r["batch_id"], json.dumps(r)) for r in requests])
         return [request["batch_id"] for request in requests]
 
-    def await_chunks(self, batch_ids, timeout_s=60):
-        """Great batches among them have been cut: now it is up to tokens and merkle."""
-        await_true("chunks are requested", lambda: set(batch_ids) & {
-            event["batch_id"] for event in self.system.events("token-chunk-requested")}, timeout_s)
+    def await_chunks(self, batch_ids):
+        """A great batch among them has been cut: now it is up to tokens and merkle."""
+        with self.system.follow("token-chunk-requested") as chunks:
+            chunks.await_event("a chunk is requested", lambda c: c["batch_id"] in batch_ids)
 
     def completed(self):
         return self.system.count(
@@ -66,10 +62,10 @@ class Work:
         return (self.completed() >= len(self.asked) and
                 self.system.count("SELECT count(*) FROM voketag.products") >= products)
 
-    def await_done(self, timeout_s=90):
+    def await_done(self, timeout_s=180):
         await_true("all that was asked for is done", self.done, timeout_s, 0.2)
 
-    def await_roots(self, batch_ids, timeout_s=60):
+    def await_roots(self, batch_ids, timeout_s=120):
         """As Kafka's readers see them; the views need not be there."""
         await_true("the batches have their roots", lambda: set(batch_ids) <= {
             event["batch_id"] for event in self.system.events("merkle-root-computed")},
@@ -101,6 +97,20 @@ def open_transactions(system):
     return {place for place in written if written[place] > stable[place]}
 
 
+def freeze_in_transaction(instance, work):
+    """Freezes it at work, with a transaction open that it has written to: two looks see the same
+    one, so that it was not about to end."""
+    work.await_chunks(work.ask(GREAT, *[3000] * 12))
+
+    def is_frozen_in_time():
+        instance.freeze()
+        if open_transactions(work.system) & open_transactions(work.system):
+            return True
+        instance.thaw()
+        return False
+    await_true(f"{instance.name} is frozen in a transaction", is_frozen_in_time, 60)
+
+
 class Once:
     """A watcher of a proxy (proxy.py) that acts at the first piece that `matches`, and then lets
     everything pass. `act(connection)` returns what becomes of the piece."""
@@ -120,7 +130,7 @@ class Once:
             self.met.set()
         return self.act(connection)
 
-    def await_met(self, what, timeout_s=60):
+    def await_met(self, what, timeout_s=120):
         assert self.met.wait(timeout_s), f"{what} was not met within {timeout_s} s"
         self.proxy.watcher = None
 
@@ -133,5 +143,5 @@ def kill_at(instance):
     return act
 
 
-__all__ = ["GREAT", "Once", "System", "Work", "await_true", "case", "kill_at", "new_batch",
-           "open_transactions"]
+__all__ = ["GREAT", "GREAT_LASTS", "Once", "System", "Work", "await_true", "case",
+           "freeze_in_transaction", "kill_at", "new_batch", "open_transactions"]

@@ -2,27 +2,35 @@
 
 import json
 import time
+from collections import Counter
 
-from matrix import GREAT, System, Work, await_true, case, open_transactions
+from matrix import (GREAT, GREAT_LASTS, PARTITIONS, System, Work, await_true, case,
+                    freeze_in_transaction, open_transactions)
 
 SESSION_TIMEOUT_MS = 3000
 TRANSACTION_TIMEOUT_MS = 4000
 
 
-def generations(instance):
-    return {path.name: json.loads(path.read_text())["identity"]
-            for path in instance.state.rglob("member-*") if path.suffix != ".next"}
+def owned(instance):
+    """How many partitions each group has given to this instance's members, as they keep it."""
+    partitions = Counter()
+    for path in instance.state.rglob("member-*"):
+        if path.suffix != ".next":
+            group = path.name.rpartition("-")[0]
+            partitions[group] += len(json.loads(path.read_text())["partitions"])
+    return partitions
 
 
 def zombie(work, frozen, living):
     """Frozen in the middle of work, until its groups have given its partitions to the other; what
     it then does with what it had begun is seen by nobody."""
     with case(8, "SIGSTOP for longer than the session, and SIGCONT"):
-        work.await_chunks(work.ask(GREAT, *[3000] * 12))
-        before = generations(living)
-        frozen.freeze()
-        await_true("every group has noticed", lambda: all(
-            generations(living).get(name) != before[name] for name in before), 60, 0.1)
+        await_true("each owns something of every group", lambda: all(
+            set(owned(instance).values()) == {PARTITIONS // 2} for instance in (frozen, living)),
+                   120)
+        freeze_in_transaction(frozen, work)
+        await_true("every group has given all to the other", lambda: set(
+            owned(living).values()) == {PARTITIONS}, 120)
         asked = work.ask(*[100] * 12)
         work.await_roots(asked)
         frozen.thaw()
@@ -32,12 +40,11 @@ def zombie(work, frozen, living):
 
 
 def aborted_while_frozen(work, frozen):
-    """Freezes it at work and waits until no transaction is open; says whether that took so long
-    that the broker must have aborted one. Else it had ended them all, or was about to."""
-    work.await_chunks(work.ask(GREAT, *[3000] * 12))
-    frozen.freeze()
+    """Freezes it in a transaction and waits until none is open; says whether that took so long
+    that the broker must have aborted it. Else its end was on the way after all."""
+    freeze_in_transaction(frozen, work)
     began = time.monotonic()
-    await_true("every transaction has ended", lambda: not open_transactions(work.system), 60)
+    await_true("every transaction has ended", lambda: not open_transactions(work.system), 120)
     took_s = time.monotonic() - began
     frozen.thaw()
     return took_s > TRANSACTION_TIMEOUT_MS / 1000 / 2
@@ -46,7 +53,7 @@ def aborted_while_frozen(work, frozen):
 def stall(work, frozen):
     """Longer than its transactions' timeout: the broker has aborted them when it wakes."""
     with case(10, "a stall of all instances beyond the transaction timeout"):
-        await_true("a transaction was aborted", lambda: aborted_while_frozen(work, frozen), 90)
+        await_true("a transaction was aborted", lambda: aborted_while_frozen(work, frozen), 180)
         work.await_done()
         assert frozen.running(), frozen.log()[-2000:]
 
@@ -61,7 +68,7 @@ def twins(system, work, older):
             # Whoever has work to commit fences the other.
             work.ask(*[50] * 6)
             return not (older.running() and newer.running())
-        await_true("one of them gives up", one_gave_up, 120, 0.3)
+        await_true("one of them gives up", one_gave_up, 180, 0.3)
         for gone in (older, newer):
             if gone.running():
                 continue
@@ -77,7 +84,7 @@ def twins(system, work, older):
 
 def scale(system, work, first):
     with case(15, "one instance, three, and one again, under load"):
-        work.ask(GREAT, *[2000] * 16)
+        work.await_chunks(work.ask(GREAT, *[2000] * 16))
         more = [system.start(name) for name in ("two", "three")]
         for instance in more:
             instance.await_ready()
@@ -91,7 +98,8 @@ def scale(system, work, first):
 
 def main():
     with System("members", VOKETAG_KAFKA_SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS,
-                VOKETAG_KAFKA_TRANSACTION_TIMEOUT_MS=TRANSACTION_TIMEOUT_MS) as system:
+                VOKETAG_KAFKA_TRANSACTION_TIMEOUT_MS=TRANSACTION_TIMEOUT_MS,
+                **GREAT_LASTS) as system:
         one = system.start("one").await_ready()
         work = Work(system)
         stall(work, one)

@@ -1,5 +1,6 @@
 """Cases 5, 6, 19: what may befall the projections, around their COMMIT and with PostgreSQL."""
 
+import os
 import subprocess
 import time
 
@@ -7,6 +8,7 @@ from matrix import Once, System, Work, await_true, case, kill_at
 
 from proxy import CUT, PostgresProxy
 from servers import Postgres
+from small_disk import fill, mount_small_disk, unmount_small_disk
 
 
 def commit_asked(kind, _api_key, _piece):
@@ -84,7 +86,7 @@ def locked_table(system, instance, work):
         session.ask("BEGIN; LOCK TABLE voketag.batches")
         asked = work.ask(1500)
         await_true("the projection gives up waiting and says so",
-                   lambda: "lock timeout" in instance.log(), 60)
+                   lambda: "lock timeout" in instance.log(), 120)
         work.await_roots(asked)
         session.tell("COMMIT")
         session.close()
@@ -96,7 +98,7 @@ def deadlock(system, instance, work):
     projector's transaction is the one that PostgreSQL sacrifices."""
     with case(19, "a deadlock"):
         session = Session(system.postgres)
-        session.ask("SET deadlock_timeout = '60s'; BEGIN; SELECT 1 FROM "
+        session.ask("SET deadlock_timeout = '300s'; BEGIN; SELECT 1 FROM "
                     "voketag.projection_positions WHERE projection = 'batches' FOR UPDATE")
         work.ask(5)
 
@@ -104,10 +106,10 @@ def deadlock(system, instance, work):
             return system.count(
                 "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND "
                 "application_name LIKE 'voketag.%'") > 0
-        await_true("the projector waits for a row of positions", projector_waits, 30)
+        await_true("the projector waits for a row of positions", projector_waits, 120)
         session.tell("LOCK TABLE voketag.batches IN ACCESS EXCLUSIVE MODE")
         await_true("the projector was sacrificed",
-                   lambda: "deadlock detected" in instance.log(), 30)
+                   lambda: "deadlock detected" in instance.log(), 120)
         session.tell("COMMIT")
         session.close()
         work.await_done()
@@ -125,6 +127,42 @@ def ended_sessions(system, instance, work):
         assert instance.running(), instance.log()[-2000:]
 
 
+def full_disk(postgres, system, instance, work):
+    """The rows of products lie on a small disk, which is full: their projection waits, the others
+    go on, and so do the processors; with room it follows."""
+    disk = postgres.home / "small-disk"
+    assert mount_small_disk(disk), "no small tmpfs could be mounted: README.md says what it needs"
+    try:
+        with case(19, "PostgreSQL's disk is full"):
+            tables = [name for (name,) in system.rows(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'voketag' AND "
+                "tablename LIKE 'products%'")]
+            space, server = disk / "tablespace", postgres.home.stat()
+            space.mkdir()
+            os.chown(space, server.st_uid, server.st_gid)
+            system.rows(f"CREATE TABLESPACE small LOCATION '{space}'")
+            move(system, tables, "small")
+            filler = disk / "filler"
+            fill(filler)
+            work.await_roots(work.ask(*[1500] * 4))
+            await_true("the projection says so",
+                       lambda: "No space left on device" in instance.log(), 120)
+            await_true("the other views go on",
+                       lambda: work.completed() == len(work.asked), 120, 0.2)
+            assert not work.done() and instance.running(), instance.log()[-2000:]
+            filler.unlink()
+            work.await_done()
+            move(system, tables, "pg_default")
+            system.rows("DROP TABLESPACE small")
+    finally:
+        unmount_small_disk(disk)
+
+
+def move(system, tables, tablespace):
+    for table in tables:
+        system.rows(f"ALTER TABLE voketag.{table} SET TABLESPACE {tablespace}")
+
+
 def main():
     postgres = Postgres()
     proxy = PostgresProxy(postgres.port)
@@ -140,6 +178,7 @@ def main():
             locked_table(system, instance, work)
             deadlock(system, instance, work)
             ended_sessions(system, instance, work)
+            full_disk(postgres, system, instance, work)
             assert instance.stop() == 0, instance.log()[-2000:]
             print(work.audit())
     finally:
