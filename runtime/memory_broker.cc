@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <limits>
 #include <utility>
 
 #include "events/partitioner.h"
@@ -9,6 +10,14 @@
 namespace voketag::runtime {
 
 using Broker = MemoryLog::Broker;
+
+namespace {
+
+constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+// As long as Kafka keeps the offsets of a group without members, unless it is told otherwise.
+constexpr std::int64_t kOffsetsRetentionMs = 7LL * 24 * 3600 * 1000;
+
+}  // namespace
 
 MemoryLog::Broker::Broker(const Clock& clock, MemoryLogOptions options_in)
     : options(options_in), clock_(clock), random_(options_in.seed) {}
@@ -29,13 +38,9 @@ std::size_t Broker::Partition::index_of(std::int64_t offset) const {
 }
 
 MemoryLog::Broker::Partition& MemoryLog::Broker::partition(const TopicPartition& name) {
-  auto& partitions = topics[name.topic];
-  for (std::int32_t i = static_cast<std::int32_t>(partitions.size()); i < events::kPartitionCount;
-       ++i) {
-    partitions[i];
-  }
-  assert(name.partition >= 0 && name.partition < events::kPartitionCount);
-  return partitions.at(name.partition);
+  const auto [topic, is_new] = topics.try_emplace(name.topic);
+  if (is_new) topic->second.resize(events::kPartitionCount);
+  return topic->second.at(static_cast<std::size_t>(name.partition));
 }
 
 std::int64_t Broker::append(const TopicPartition& name, const events::OutputRecord& record,
@@ -67,7 +72,9 @@ std::int32_t Broker::initialise(const std::string& id) {
 }
 
 void Broker::commit_later(const std::string& id) {
-  identities.at(id).late_commit_ms = now().ms + 1 + below(2'000);
+  const std::int64_t arrives_ms = now().ms + 1 + below(2'000);
+  identities.at(id).late_commit_ms = arrives_ms;
+  due_at(arrives_ms);
 }
 
 // It ends whatever is open of the id: the transaction that it was meant for, or the next one.
@@ -95,6 +102,7 @@ std::int64_t Broker::begin(const std::string& id) {
   Transaction& transaction = transactions[identity.transaction];
   transaction.id = id;
   transaction.began_ms = now().ms;
+  due_at(transaction.began_ms + options.transaction_timeout_ms + 1);
   return identity.transaction;
 }
 
@@ -128,6 +136,7 @@ void Broker::decide(std::int64_t number, Decision decision) {
   for (const auto& [group_name, offsets] : transaction.offsets) {
     transaction.markers.push_back({now().ms + marker_delay_ms(group_name), {}, group_name});
   }
+  for (const auto& marker : transaction.markers) due_at(marker.due_ms);
   write_due_markers();
 }
 
@@ -201,7 +210,9 @@ std::string Broker::add_member(const std::string& group_name, const std::set<std
   Member member;
   member.owned = owned;
   member.polled_at_ms = now().ms;
+  due_at(member.polled_at_ms + options.session_timeout_ms + 1);
   Group& to = group(group_name);
+  to.empty_since_ms.reset();
   to.members[id] = member;
   rebalance(to);
   return id;
@@ -262,13 +273,50 @@ void Broker::expire_members() {
   }
 }
 
+void Broker::keep_members() {
+  for (auto& [name, group] : groups_) {
+    for (auto& [id, member] : group.members) {
+      if (!member.is_dead) member.polled_at_ms = now().ms;
+    }
+  }
+}
+
+void Broker::forget_offsets() {
+  for (auto& [name, group] : groups_) {
+    if (!group.members.empty()) continue;
+    if (!group.empty_since_ms) group.empty_since_ms = now().ms;
+    if (now().ms - *group.empty_since_ms < kOffsetsRetentionMs) continue;
+    std::erase_if(group.offsets, [&owner = group](const auto& offset) {
+      const auto pending = owner.pending.find(offset.first);
+      return pending == owner.pending.end() || pending->second.empty();
+    });
+  }
+}
+
 // ---- time and chance ----------------------------------------------------------------------------
 
-void Broker::tick() {
+void Broker::do_due() {
   take_late_commits();
   expire_transactions();
   write_due_markers();
   expire_members();
+  forget_offsets();
+  due_ms_ = kNever;
+  for (const auto& [id, identity] : identities) due_at(identity.late_commit_ms.value_or(kNever));
+  for (const auto& [number, transaction] : transactions) {
+    if (transaction.decision == Decision::kOpen) {
+      due_at(transaction.began_ms + options.transaction_timeout_ms + 1);
+    }
+    for (const auto& marker : transaction.markers) due_at(marker.due_ms);
+  }
+  for (const auto& [name, group] : groups_) {
+    for (const auto& [id, member] : group.members) {
+      due_at(member.polled_at_ms + options.session_timeout_ms + 1);
+    }
+    if (group.members.empty() && !group.offsets.empty()) {
+      due_at(*group.empty_since_ms + kOffsetsRetentionMs);
+    }
+  }
 }
 
 // Draws nothing where nothing can happen, so that an undisturbed run does not depend on the seed.

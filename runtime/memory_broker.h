@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -42,6 +43,7 @@ class MemoryLog::Broker {
     std::int64_t stable() const;
     std::size_t index_of(std::int64_t offset) const;
   };
+  using Topic = std::vector<Partition>;  // all partitions from the first moment on: they stay put
   Partition& partition(const TopicPartition& name);
   std::int64_t append(const TopicPartition& name, const events::OutputRecord& record,
                       std::int64_t transaction, events::Timestamp timestamp);
@@ -96,23 +98,29 @@ class MemoryLog::Broker {
     bool joined = false;
     std::int32_t generation = 0;
     std::int64_t polled_at_ms = 0;
+    bool is_dead = false;  // its client is gone, and the group does not know it
   };
   struct Group {
     std::int32_t generation = 0;
+    std::optional<std::int64_t> empty_since_ms;
     bool preparing = false;
     std::map<std::string, Member> members;
     std::map<TopicPartition, std::int64_t> offsets;
     std::map<TopicPartition, std::set<std::int64_t>> pending;  // transactions that move them
   };
-  Group& group(const std::string& name) { return groups_[name]; }
+  Group& group(const std::string& name) { return groups_[name]; }  // stays put
   std::string add_member(const std::string& group, const std::set<std::int32_t>& owned);
   void rebalance(Group& group);
   void complete_rebalance(Group& group);
+  // Every member whose client is there has polled just now.
+  void keep_members();
 
   // ---- time and chance
 
-  // Whatever is due: markers, timeouts of transactions and sessions.
-  void tick();
+  // Whatever is due: markers, timeouts of transactions and sessions, offsets of empty groups.
+  void tick() {
+    if (now().ms >= due_ms_) do_due();
+  }
   bool chance(double probability);
   std::int64_t below(std::int64_t bound);
   events::Timestamp now() const { return clock_.now(); }
@@ -127,7 +135,7 @@ class MemoryLog::Broker {
   std::map<std::string, std::int64_t> marker_delays;
   std::map<std::string, Script> scripts;
   std::map<std::string, int> disturbed_commits;
-  std::map<std::string, std::map<std::int32_t, Partition>> topics;
+  std::map<std::string, Topic, std::less<>> topics;
   std::map<std::int64_t, Transaction> transactions;  // not yet wholly settled
   std::map<std::string, Identity> identities;
 
@@ -138,6 +146,9 @@ class MemoryLog::Broker {
   void expire_transactions();
   void take_late_commits();
   void expire_members();
+  void forget_offsets();
+  void do_due();
+  void due_at(std::int64_t ms) { due_ms_ = std::min(due_ms_, ms); }
   std::int64_t marker_delay_ms(const std::string& name);
 
   const Clock& clock_;
@@ -146,6 +157,7 @@ class MemoryLog::Broker {
   std::set<std::int64_t> aborted_;
   std::int64_t last_transaction_ = 0;
   std::int64_t last_member_ = 0;
+  std::int64_t due_ms_ = 0;  // nothing is due before
 };
 
 }  // namespace voketag::runtime

@@ -17,6 +17,8 @@ events::Error unavailable(const std::string& doing) {
 
 // Room for key and headers beside the largest value.
 constexpr std::int64_t kEnvelopeBytesMax = 256 * 1024;
+// delete.retention.ms of the changelogs (connectors/kafka/topic_admin.cc).
+constexpr std::int64_t kTombstoneRetentionMs = 7LL * 24 * 3600 * 1000;
 
 std::int64_t record_bytes_max(std::string_view topic) {
   for (const auto& known : events::topic_catalogue()) {
@@ -45,7 +47,7 @@ TopicPartition destination(const events::OutputRecord& record) {
 class MemoryMember : public Membership {
  public:
   MemoryMember(MemoryLog::Broker& broker, std::string group)
-      : broker_(broker), group_(std::move(group)) {}
+      : broker_(broker), group_(std::move(group)), owner_(broker.group(group_)) {}
 
   enum class Standing { kCurrent, kBehind, kExpelled };
   virtual Standing standing() const = 0;
@@ -53,13 +55,13 @@ class MemoryMember : public Membership {
 
  protected:
   const MemoryLog::Broker::Member* find(const std::string& id) const {
-    const auto& members = broker_.group(group_).members;
-    const auto found = members.find(id);
-    return found == members.end() ? nullptr : &found->second;
+    const auto found = owner_.members.find(id);
+    return found == owner_.members.end() ? nullptr : &found->second;
   }
 
   MemoryLog::Broker& broker_;
   const std::string group_;
+  MemoryLog::Broker::Group& owner_;
 };
 
 // One that died without leaving. Its identity: "<generation> <member id>".
@@ -75,9 +77,8 @@ class MemoryFormerMember final : public MemoryMember {
     const std::size_t space = identity_.find(' ');
     if (find(identity_.substr(space + 1)) == nullptr) return Standing::kExpelled;
     // It cannot have joined another generation: behind is as good as expelled.
-    return identity_.substr(0, space) == std::to_string(broker_.group(group_).generation)
-               ? Standing::kCurrent
-               : Standing::kExpelled;
+    return identity_.substr(0, space) == std::to_string(owner_.generation) ? Standing::kCurrent
+                                                                           : Standing::kExpelled;
   }
 
  private:
@@ -88,6 +89,9 @@ class MemoryMembership final : public MemoryMember {
  public:
   MemoryMembership(MemoryLog::Broker& broker, std::string group)
       : MemoryMember(broker, std::move(group)), id_(broker.add_member(group_, {})) {}
+  ~MemoryMembership() override {
+    if (auto* const member = self()) member->is_dead = true;
+  }
 
   std::string identity() const override {
     const auto* member = find(id_);
@@ -105,12 +109,11 @@ class MemoryMembership final : public MemoryMember {
     // Before it joins the next round: what it says it owns must be what it owns.
     if (self()->target_pending) take_assignment(listener);
     if (self() == nullptr) return {};
-    auto& group = broker_.group(group_);
-    if (group.preparing && !self()->joined) {
+    if (owner_.preparing && !self()->joined) {
       self()->joined = true;
       self()->owned = owned_;
     }
-    broker_.complete_rebalance(group);
+    broker_.complete_rebalance(owner_);
     if (self()->target_pending) take_assignment(listener);
     return {};
   }
@@ -126,24 +129,21 @@ class MemoryMembership final : public MemoryMember {
       listener.on_revoked(all);
       owned_.clear();
     }
-    auto& group = broker_.group(group_);
-    group.members.erase(id_);
-    broker_.rebalance(group);
-    broker_.complete_rebalance(group);
+    owner_.members.erase(id_);
+    broker_.rebalance(owner_);
+    broker_.complete_rebalance(owner_);
   }
 
   Standing standing() const override {
     const auto* member = find(id_);
     if (member == nullptr) return Standing::kExpelled;
-    return member->generation == broker_.group(group_).generation ? Standing::kCurrent
-                                                                  : Standing::kBehind;
+    return member->generation == owner_.generation ? Standing::kCurrent : Standing::kBehind;
   }
 
  private:
   MemoryLog::Broker::Member* self() {
-    auto& members = broker_.group(group_).members;
-    const auto found = members.find(id_);
-    return found == members.end() ? nullptr : &found->second;
+    const auto found = owner_.members.find(id_);
+    return found == owner_.members.end() ? nullptr : &found->second;
   }
 
   std::vector<std::int32_t> take_owned() {
@@ -162,7 +162,7 @@ class MemoryMembership final : public MemoryMember {
   void take_assignment(RebalanceListener& listener) {
     auto& member = *self();
     member.target_pending = false;
-    member.generation = broker_.group(group_).generation;
+    member.generation = owner_.generation;
     const std::set<std::int32_t> target = member.target;
     std::vector<std::int32_t> revoked;
     std::vector<std::int32_t> added;
@@ -176,7 +176,7 @@ class MemoryMembership final : public MemoryMember {
     owned_ = target;
     if (!added.empty()) listener.on_assigned(added);
     listener.on_generation();
-    if (!revoked.empty()) broker_.rebalance(broker_.group(group_));
+    if (!revoked.empty()) broker_.rebalance(owner_);
   }
 
   std::string id_;
@@ -191,7 +191,7 @@ class MemoryFetcher final : public Fetcher {
       : broker_(broker), isolation_(isolation) {}
 
   events::Status assign(const TopicPartition& partition, std::int64_t offset) override {
-    positions_[partition] = Position{offset, -1};
+    positions_[partition] = Position{&broker_.partition(partition), offset, -1};
     return {};
   }
 
@@ -208,11 +208,11 @@ class MemoryFetcher final : public Fetcher {
     auto held = std::make_shared<Held>();
     std::vector<TopicPartition> gone;
     // Begins each time with another partition, as a broker's answers do.
-    std::vector<TopicPartition> names;
-    for (const auto& [name, position] : positions_) names.push_back(name);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      const auto& name = names[(i + turn_) % names.size()];
-      if (!read(name, batch, *held, limit)) gone.push_back(name);
+    auto next = positions_.begin();
+    if (!positions_.empty()) std::advance(next, turn_ % positions_.size());
+    for (std::size_t i = 0; i < positions_.size(); ++i, ++next) {
+      if (next == positions_.end()) next = positions_.begin();
+      if (!read(next->first, next->second, batch, *held, limit)) gone.push_back(next->first);
     }
     ++turn_;
     for (const auto& name : gone) positions_.erase(name);
@@ -222,20 +222,22 @@ class MemoryFetcher final : public Fetcher {
 
  private:
   struct Position {
+    const MemoryLog::Broker::Partition* partition = nullptr;
     std::int64_t next = 0;
     std::int64_t reported_end = -1;
   };
   using Held = std::vector<std::shared_ptr<const MemoryLog::Broker::Stored>>;
 
   // false: the position is out of range.
-  bool read(const TopicPartition& name, FetchBatch& batch, Held& held, std::size_t limit) {
-    Position& position = positions_.at(name);
-    const auto& from = broker_.partition(name);
+  bool read(const TopicPartition& name, Position& position, FetchBatch& batch, Held& held,
+            std::size_t limit) {
+    const auto& from = *position.partition;
     if (position.next < from.low || position.next > from.high) {
       batch.out_of_range.push_back({name.topic, name.partition, position.next});
       return false;
     }
     const std::int64_t end = isolation_ == Isolation::kReadCommitted ? from.stable() : from.high;
+    if (position.next == end && position.reported_end == end) return true;
     for (std::size_t i = from.index_of(position.next); i < from.entries.size(); ++i) {
       const auto& entry = from.entries[i];
       if (entry.offset >= end) break;
@@ -581,6 +583,10 @@ void MemoryLog::set_faults(const MemoryLogFaults& faults) {
   broker_->options.faults = faults;
 }
 
+const MemoryLogFaults& MemoryLog::faults() const {
+  return broker_->options.faults;
+}
+
 void MemoryLog::script_commit(std::string transactional_id, CommitOutcome outcome,
                               bool took_effect) {
   broker_->scripts[std::move(transactional_id)] = {outcome, took_effect, false};
@@ -594,14 +600,20 @@ void MemoryLog::on_pause(std::function<void()> action) {
   broker_->pause = std::move(action);
 }
 
+void MemoryLog::keep_members() {
+  broker_->keep_members();
+}
+
 void MemoryLog::delay_markers(std::string topic_or_group, std::int64_t delay_ms) {
   broker_->marker_delays[std::move(topic_or_group)] = delay_ms;
 }
 
 void MemoryLog::compact(std::string_view topic) {
   broker_->tick();
-  for (auto& numbered : broker_->topics[std::string(topic)]) {
-    auto& partition = numbered.second;  // a structured binding is nothing that a lambda can capture
+  const auto found = broker_->topics.find(topic);
+  if (found == broker_->topics.end()) return;
+  const std::int64_t tombstones_until_ms = broker_->now().ms - kTombstoneRetentionMs;
+  for (auto& partition : found->second) {
     const std::int64_t end = partition.stable();
     std::map<std::string, std::int64_t> last;
     for (const auto& entry : partition.entries) {
@@ -611,8 +623,10 @@ void MemoryLog::compact(std::string_view topic) {
     std::erase_if(partition.entries, [&](const Broker::Entry& entry) {
       if (entry.offset >= end || entry.offset + 1 == partition.high) return false;
       if (entry.stored == nullptr) return false;
-      return !broker_->is_visible(entry) ||
-             last.at(entry.stored->record.key.value_or("")) != entry.offset;
+      if (!broker_->is_visible(entry) ||
+          last.at(entry.stored->record.key.value_or("")) != entry.offset)
+        return true;
+      return !entry.stored->record.value && entry.stored->timestamp.ms <= tombstones_until_ms;
     });
   }
 }
@@ -631,6 +645,26 @@ void MemoryLog::set_group_offset(std::string_view group, const TopicPartition& p
 
 // ---- what a test may look at --------------------------------------------------------------------
 
+namespace {
+
+// What a read_committed reader finds: visit(partition, entry).
+template <class Visit>
+void for_each_entry(MemoryLog::Broker& broker, std::string_view topic, const Visit& visit) {
+  broker.tick();
+  const auto found = broker.topics.find(topic);
+  if (found == broker.topics.end()) return;
+  for (std::size_t number = 0; number < found->second.size(); ++number) {
+    const auto& partition = found->second[number];
+    const std::int64_t end = partition.stable();
+    for (const auto& entry : partition.entries) {
+      if (entry.offset >= end) break;
+      if (broker.is_visible(entry)) visit(static_cast<std::int32_t>(number), entry);
+    }
+  }
+}
+
+}  // namespace
+
 std::optional<std::string> MemoryLog::Record::header(std::string_view name) const {
   for (const auto& [header, text] : headers) {
     if (header == name) return text;
@@ -639,20 +673,35 @@ std::optional<std::string> MemoryLog::Record::header(std::string_view name) cons
 }
 
 std::vector<MemoryLog::Record> MemoryLog::records(std::string_view topic) const {
-  broker_->tick();
   std::vector<Record> result;
-  const auto found = broker_->topics.find(std::string(topic));
-  if (found == broker_->topics.end()) return result;
-  for (const auto& [number, partition] : found->second) {
-    const std::int64_t end = partition.stable();
-    for (const auto& entry : partition.entries) {
-      if (entry.offset >= end || !broker_->is_visible(entry)) continue;
-      const auto& stored = *entry.stored;
-      result.push_back({number, entry.offset, stored.timestamp, stored.record.key,
-                        stored.record.value, stored.record.headers});
-    }
-  }
+  for_each_entry(*broker_, topic, [&](std::int32_t partition, const Broker::Entry& entry) {
+    const auto& stored = *entry.stored;
+    result.push_back({partition, entry.offset, stored.timestamp, stored.record.key,
+                      stored.record.value, stored.record.headers});
+  });
   return result;
+}
+
+void MemoryLog::for_each_record(
+    std::string_view topic,
+    const std::function<void(std::int32_t partition, const events::OutputRecord& record)>& visit)
+    const {
+  for_each_entry(*broker_, topic, [&](std::int32_t partition, const Broker::Entry& entry) {
+    visit(partition, entry.stored->record);
+  });
+}
+
+std::optional<std::int64_t> MemoryLog::next_record(const TopicPartition& name,
+                                                   std::int64_t from) const {
+  broker_->tick();
+  const auto& partition = broker_->partition(name);
+  const std::int64_t end = partition.stable();
+  for (std::size_t i = partition.index_of(from); i < partition.entries.size(); ++i) {
+    const auto& entry = partition.entries[i];
+    if (entry.offset >= end) break;
+    if (broker_->is_visible(entry)) return entry.offset;
+  }
+  return std::nullopt;
 }
 
 std::vector<std::string> MemoryLog::topics() const {

@@ -74,6 +74,7 @@ struct MemoryLogOptions {
 //  - A member that is not polled within the session timeout is expelled; it learns so at its next
 //    poll (on_lost), and offsets that it commits meanwhile are refused. Assignment is cooperative
 //    and sticky: what moves is revoked first, and given to its new owner one generation later.
+//  - A group that has had no member for a week has no offsets.
 //  - Destroying a client is a crash: nothing is committed, aborted or left.
 //
 // Not thread-safe. Clients must not outlive the log.
@@ -107,6 +108,7 @@ class MemoryLog final : public Log {
                       std::optional<events::Timestamp> timestamp = {});
 
   void set_faults(const MemoryLogFaults& faults);
+  const MemoryLogFaults& faults() const;
   // What becomes of the next commit of this transactional id, once. `took_effect` matters for
   // kUnknown, and for kFenced: the answer was lost, somebody initialised the id, and the client's
   // repeated request was refused.
@@ -117,11 +119,14 @@ class MemoryLog final : public Log {
   // between the requests of a commit, or before a producer is opened. Whatever others are to do
   // meanwhile, it does.
   void on_pause(std::function<void()> action);
+  // Time has passed (on the test's clock), and whoever is a member has polled meanwhile: nobody has
+  // stood still.
+  void keep_members();
   // Markers for this topic, or this group's offsets, come so much later from now on.
   void delay_markers(std::string topic_or_group, std::int64_t delay_ms);
 
-  // Compacts as a broker would: of the records that are settled the last of each key stays, and the
-  // partition's last record.
+  // Compacts as a broker would: of the records that are settled the last of each key stays, if it
+  // is no tombstone that has become a week old, and the partition's last record.
   void compact(std::string_view topic);
   // Retention: everything before the offset goes.
   void delete_before(const TopicPartition& partition, std::int64_t offset);
@@ -142,6 +147,12 @@ class MemoryLog final : public Log {
   };
   // What a read_committed reader finds in a topic, by partition and offset.
   std::vector<Record> records(std::string_view topic) const;
+  // The offset of the first of them that is not before `from` in its partition; none: no more.
+  std::optional<std::int64_t> next_record(const TopicPartition& partition, std::int64_t from) const;
+  // The same as records(), without copying them.
+  void for_each_record(std::string_view topic,
+                       const std::function<void(std::int32_t partition,
+                                                const events::OutputRecord& record)>& visit) const;
   std::vector<std::string> topics() const;
   // Whether no transaction is open and every marker is written.
   bool settled() const;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -23,6 +24,16 @@ constexpr int kPauseStepsMax = 600;
 constexpr std::int64_t kIdleJumpMs = 1'000;
 // The states are small, and files are laid out for as much as a write buffer takes.
 constexpr std::size_t kDatabaseBytes = 512U << 10;
+// A quiet spell lasts a minute at least, doubled up to so many times, and a part of that again.
+constexpr std::int64_t kQuietMsMin = 60'000;
+constexpr std::int64_t kQuietDoublingsMax = 13;
+// What is at hand is done first, if so many steps do; then time passes in strides.
+constexpr int kRestStepsMax = 4'000;
+constexpr std::int64_t kStrideMsMax = 12LL * 3600 * 1000;
+constexpr int kStridesMax = 100;
+constexpr int kStepsPerStride = 40;
+// As many writes as a power failure takes at most.
+constexpr std::int64_t kUnsyncedWritesMax = 20;
 constexpr std::string_view kTimerPrefix = "timer/";
 constexpr std::size_t kDueDigits = 20;
 
@@ -55,6 +66,7 @@ MemoryLogOptions log_options(const TestDriverOptions& options, std::mt19937_64& 
 
 struct TestDriver::Part {
   std::string name;
+  std::string place;  // for the trace: instance and name
   std::unique_ptr<Worker> worker;
   std::unique_ptr<MemoryViewSink> sink;
   std::unique_ptr<Projector> projector;
@@ -64,7 +76,9 @@ struct TestDriver::Part {
 struct TestDriver::Instance {
   std::string name;
   std::filesystem::path directory;
-  std::filesystem::path copy;  // of the state, from an earlier crash
+  std::filesystem::path copy;               // of the directory, from an earlier crash
+  std::shared_ptr<state::MemoryDisk> disk;  // what holds the database, if it lies in memory
+  std::optional<state::MemoryDisk> disk_copy;
   std::unique_ptr<state::Database> database;
   std::vector<Part> parts;
   events::Timestamp frozen_until;
@@ -80,6 +94,7 @@ TestDriver::TestDriver(TestSystem system, TestDriverOptions options)
   // Rarely disturbed runs get more work done between one trouble and the next.
   disturbance_rate_ = 0.001 * static_cast<double>(1 + below(10));
   records_per_poll_max_ = options_.disturbed ? static_cast<std::size_t>(1 + below(8)) : 500;
+  notes_.resize(kTraceLines);
   std::filesystem::remove_all(options_.directory);
   std::filesystem::create_directories(options_.directory);
   log_.on_pause([this] { stand_still(); });
@@ -125,19 +140,28 @@ void TestDriver::start(const std::string& name) {
     instance->name = name;
     instance->directory = options_.directory / name;
     instance->copy = options_.directory / (name + ".copy");
+    if (options_.state_on == StateOn::kMemory) {
+      instance->disk = std::make_shared<state::MemoryDisk>();
+    }
   }
   if (!instance->alive()) start_instance(*instance);
 }
 
 void TestDriver::start_instance(Instance& instance) {
   note(instance.name + " starts");
-  auto database = state::Database::open(instance.directory, {.block_cache_bytes = kDatabaseBytes,
-                                                             .write_buffer_bytes = kDatabaseBytes});
-  if (!database) {
-    error_ = database.error();
-    return;
+  std::filesystem::create_directories(instance.directory);
+  if (instance.disk) {
+    instance.database = state::Database::open_in_memory(instance.disk);
+  } else {
+    auto database = state::Database::open(
+        instance.directory,
+        {.block_cache_bytes = kDatabaseBytes, .write_buffer_bytes = kDatabaseBytes});
+    if (!database) {
+      error_ = database.error();
+      return;
+    }
+    instance.database = *std::move(database);
   }
-  instance.database = *std::move(database);
   instance.frozen_until = {};
   for (const auto& processor : system_.processors) {
     const std::string name(processor->name());
@@ -149,6 +173,7 @@ void TestDriver::start_instance(Instance& instance) {
     options.member_file = instance.directory / ("member-" + name);
     Part part;
     part.name = name;
+    part.place = instance.name + " " + part.name;
     part.worker = std::make_unique<Worker>(log_, *instance.database, *processor, clock_, options);
     instance.parts.push_back(std::move(part));
   }
@@ -158,6 +183,7 @@ void TestDriver::start_instance(Instance& instance) {
     options.records_per_poll_max = records_per_poll_max_;
     Part part;
     part.name = "view of " + std::string(projection->name());
+    part.place = instance.name + " " + part.name;
     part.sink = std::make_unique<MemoryViewSink>(views_, std::string(projection->name()));
     part.projector = std::make_unique<Projector>(log_, *projection, *part.sink, clock_, options);
     instance.parts.push_back(std::move(part));
@@ -179,17 +205,26 @@ void TestDriver::crash(const std::string& name, StateFate fate) {
 void TestDriver::apply_fate(Instance& instance, StateFate fate) {
   switch (fate) {
     case StateFate::kKept:
+      // A copy stays for a while, so that it is an old one when its time comes.
+      if (std::filesystem::exists(instance.copy) && below(4) != 0) return;
       std::filesystem::remove_all(instance.copy);
       std::filesystem::copy(instance.directory, instance.copy,
                             std::filesystem::copy_options::recursive);
+      if (instance.disk) instance.disk_copy = *instance.disk;
       return;
     case StateFate::kLost:
       std::filesystem::remove_all(instance.directory);
+      if (instance.disk) *instance.disk = {};
       return;
     case StateFate::kOlderCopy:
       if (!std::filesystem::exists(instance.copy)) return;
       std::filesystem::remove_all(instance.directory);
       std::filesystem::rename(instance.copy, instance.directory);
+      if (instance.disk) *instance.disk = *std::exchange(instance.disk_copy, std::nullopt);
+      return;
+    case StateFate::kUnsyncedLost:
+      if (!instance.disk) return;
+      instance.disk->lose_writes(static_cast<std::size_t>(1 + below(kUnsyncedWritesMax)));
       return;
   }
 }
@@ -222,7 +257,7 @@ void TestDriver::pause(const std::string& name, const std::string& part, bool pa
 
 void TestDriver::step_part(Instance& instance, Part& part) {
   if (part.paused) return;
-  note(instance.name + " " + part.name);
+  note(part.place);
   Instance* const caller = std::exchange(stepping_, &instance);
   try {
     events::Status status;
@@ -239,7 +274,7 @@ void TestDriver::step_part(Instance& instance, Part& part) {
     if (!status) end_process(instance, part.name, status.error());
   } catch (const SimulatedCrash&) {
     stepping_ = caller;
-    note(instance.name + " " + part.name + " dies in a commit");
+    note(part.place + " dies in a commit");
     end_instance(instance);
   }
 }
@@ -322,11 +357,18 @@ void TestDriver::disturb() {
   crash_in_turn();
   if (!chance(disturbance_rate_)) return;
   Instance* const victim = choose_victim();
-  switch (below(8)) {
-    case 0:
+  switch (below(9)) {
+    case 0: {
       if (victim == nullptr) return;
-      happened("crash", victim->name);
-      crash(victim->name, static_cast<StateFate>(below(3)));
+      static constexpr std::array<const char*, 4> kKinds{"crash", "crash, state lost",
+                                                         "crash, older state", "power failure"};
+      const auto fate = static_cast<StateFate>(below(kKinds.size()));
+      happened(kKinds.at(static_cast<std::size_t>(fate)), victim->name);
+      crash(victim->name, fate);
+      return;
+    }
+    case 8:
+      be_quiet();
       return;
     case 7:
       crashes_in_turn_ = 2 + below(4);
@@ -356,9 +398,84 @@ void TestDriver::disturb() {
     }
     default:
       happened("compaction", "of the changelogs");
-      for (const auto& processor : system_.processors) {
-        log_.compact(changelog_topic(processor->name()));
+      compact_changelogs();
+  }
+}
+
+// All that is at hand comes to an end, then nothing happens for long, and then it goes on as
+// before.
+void TestDriver::be_quiet() {
+  if (calm_ || standing_still_) return;
+  const MemoryLogFaults faults = log_.faults();
+  calm_down();
+  // Whoever goes before the last work is done does not learn what it erased.
+  if (below(2) == 0) lay_down_some(1);
+  if (come_to_rest()) {
+    const std::int64_t ms = kQuietMsMin << below(kQuietDoublingsMax + 1);
+    happened("quiet spell", std::to_string(ms / 60'000) + " minutes at least");
+    lay_down_some(0);
+    let_time_pass(ms + below(ms));
+  }
+  log_.set_faults(faults);
+  calm_ = false;
+  note("faults begin again");
+}
+
+bool TestDriver::come_to_rest() {
+  for (int steps = 0; steps < kRestStepsMax && !error_; steps += kStepsBetweenChecks) {
+    step_quietly(kStepsBetweenChecks);
+    if (!consumed()) continue;
+    const auto timer = next_timer();
+    if (!timer) return true;
+    clock_.advance(std::clamp<std::int64_t>(timer->ms - clock_.now().ms, 0, kIdleJumpMs));
+  }
+  return false;
+}
+
+// So many instances stay up at least.
+void TestDriver::lay_down_some(std::size_t left_min) {
+  auto left = live_instances().size();
+  for (Instance* instance : live_instances()) {
+    if (left <= left_min || below(2) == 0) continue;
+    --left;
+    if (below(2) == 0) {
+      if (const auto status = stop(instance->name); !status) {
+        end_process(*instance, "stop", status.error());
       }
+    } else {
+      crash(instance->name, StateFate::kKept);
+    }
+  }
+}
+
+// Whoever is up polls all the while, which need not be gone through: a stride ends where somebody
+// has something to do. Nobody has a transaction open meanwhile, unless he is dead.
+void TestDriver::let_time_pass(std::int64_t ms) {
+  const std::int64_t until_ms = clock_.now().ms + ms;
+  for (int stride = 0; stride < kStridesMax && clock_.now().ms < until_ms && !error_; ++stride) {
+    step_quietly(kStepsPerStride);
+    const std::int64_t stride_ms = log_.settled() ? kStrideMsMax : kIdleJumpMs;
+    clock_.advance(std::min(1 + below(stride_ms), until_ms - clock_.now().ms));
+    log_.keep_members();
+    if (below(4) == 0) compact_changelogs();
+  }
+}
+
+void TestDriver::step_quietly(int steps) {
+  for (int i = 0; i < steps && !error_; ++i) {
+    ++quiet_steps_;
+    step_chosen();
+    clock_.advance(1 + below(15));
+  }
+}
+
+void TestDriver::compact_changelogs() {
+  for (const auto& processor : system_.processors) log_.compact(changelog_topic(processor->name()));
+}
+
+void TestDriver::start_all() {
+  for (auto& instance : instances_) {
+    if (!instance->alive()) start_instance(*instance);
   }
 }
 
@@ -367,10 +484,8 @@ void TestDriver::calm_down() {
   calm_ = true;
   note("faults end");
   log_.set_faults({});
-  for (auto& instance : instances_) {
-    instance->frozen_until = {};
-    if (!instance->alive()) start_instance(*instance);
-  }
+  for (auto& instance : instances_) instance->frozen_until = {};
+  start_all();
 }
 
 events::Status TestDriver::run() {
@@ -386,9 +501,7 @@ events::Status TestDriver::run() {
     } else if (options_.disturbed) {
       calm_down();
       // A crash in a commit that was decided before the faults ended.
-      for (auto& instance : instances_) {
-        if (!instance->alive()) start_instance(*instance);
-      }
+      start_all();
     }
     step_chosen();
     clock_.advance(options_.disturbed ? 1 + below(15) : 5);
@@ -433,13 +546,11 @@ events::Status TestDriver::run_until_idle(std::int64_t ms) {
 
 std::string TestDriver::unread(std::string_view topic,
                                const std::function<std::int64_t(std::int32_t)>& position) const {
-  std::map<std::int32_t, std::int64_t> positions;
-  for (const auto& record : log_.records(topic)) {
-    const auto [known, is_new] = positions.try_emplace(record.partition, 0);
-    if (is_new) known->second = position(record.partition);
-    if (record.offset < known->second) continue;
-    return std::string(topic) + " partition " + std::to_string(record.partition) + " offset " +
-           std::to_string(record.offset) + " was not consumed by ";
+  for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
+    const auto next = log_.next_record({std::string(topic), partition}, position(partition));
+    if (!next) continue;
+    return std::string(topic) + " partition " + std::to_string(partition) + " offset " +
+           std::to_string(*next) + " was not consumed by ";
   }
   return {};
 }
@@ -479,9 +590,8 @@ bool TestDriver::consumed() const {
 std::optional<events::Timestamp> TestDriver::next_timer() const {
   std::optional<events::Timestamp> next;
   for (const auto& processor : system_.processors) {
-    for (const auto& [key, value] : state(processor->name())) {
+    for (const auto& [key, value] : state(processor->name(), kTimerPrefix)) {
       const auto name = std::string_view(key).substr(key.find('/') + 1);
-      if (!name.starts_with(kTimerPrefix)) continue;
       const events::Timestamp due{
           std::stoll(std::string(name.substr(kTimerPrefix.size(), kDueDigits)))};
       if (!next || due < *next) next = due;
@@ -491,16 +601,24 @@ std::optional<events::Timestamp> TestDriver::next_timer() const {
 }
 
 std::map<std::string, std::string> TestDriver::state(std::string_view processor) const {
+  return state(processor, "");
+}
+
+std::map<std::string, std::string> TestDriver::state(std::string_view processor,
+                                                     std::string_view prefix) const {
   std::map<std::string, std::string> result;
-  for (const auto& record : log_.records(changelog_topic(processor))) {
-    if (record.key == kClaimKey || record.key == kCommitKey) continue;
-    const std::string key = std::to_string(record.partition) + "/" + record.key.value();
-    if (record.value) {
-      result[key] = *record.value;
-    } else {
-      result.erase(key);
-    }
-  }
+  log_.for_each_record(changelog_topic(processor),
+                       [&](std::int32_t partition, const events::OutputRecord& record) {
+                         const std::string& name = record.key.value();
+                         if (name == kClaimKey || name == kCommitKey || !name.starts_with(prefix))
+                           return;
+                         const std::string key = std::to_string(partition) + "/" + name;
+                         if (record.value) {
+                           result.insert_or_assign(key, *record.value);
+                         } else {
+                           result.erase(key);
+                         }
+                       });
   return result;
 }
 
@@ -550,10 +668,11 @@ std::int64_t TestDriver::below(std::int64_t bound) {
   return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(bound));
 }
 
-void TestDriver::note(const std::string& what) {
-  trace_.push_back(std::to_string(step_) + " +" +
-                   std::to_string(clock_.now().ms - ManualClock().now().ms) + " ms  " + what);
-  if (trace_.size() > kTraceLines) trace_.pop_front();
+void TestDriver::note(std::string_view what) {
+  Note& place = notes_[noted_++ % notes_.size()];
+  place.step = steps();
+  place.at_ms = simulated_ms();
+  place.what.assign(what);
 }
 
 void TestDriver::happened(const std::string& kind, const std::string& what) {
@@ -563,7 +682,11 @@ void TestDriver::happened(const std::string& kind, const std::string& what) {
 
 std::string TestDriver::trace() const {
   std::string text;
-  for (const auto& line : trace_) text += line + "\n";
+  for (std::size_t i = noted_ - std::min(noted_, notes_.size()); i < noted_; ++i) {
+    const Note& line = notes_[i % notes_.size()];
+    text +=
+        std::to_string(line.step) + " +" + std::to_string(line.at_ms) + " ms  " + line.what + "\n";
+  }
   return text;
 }
 

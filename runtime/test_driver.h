@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -19,6 +19,7 @@
 #include "runtime/projector.h"
 #include "runtime/worker.h"
 #include "state/database.h"
+#include "state/memory_disk.h"
 
 namespace voketag::runtime {
 
@@ -29,10 +30,16 @@ struct TestSystem {
   std::vector<std::shared_ptr<processors::Projection>> projections;
 };
 
+// Where the databases of the instances lie.
+enum class StateOn { kDisk, kMemory };
+
 struct TestDriverOptions {
   std::uint64_t seed = 1;
   // For the state of the instances; made and removed by the driver.
   std::filesystem::path directory;
+  // In memory a database is opened in no time. It is RocksDB's overlays on a map then, not its
+  // files.
+  StateOn state_on = StateOn::kDisk;
   // An undisturbed run has one instance and steps its parts in turn; a disturbed one has whatever
   // the seed brings.
   bool disturbed = false;
@@ -41,15 +48,20 @@ struct TestDriverOptions {
   std::int64_t steps_max = 200'000;
 };
 
-// What becomes of an instance's state directory when it crashes.
-enum class StateFate { kKept, kLost, kOlderCopy };
+// What becomes of an instance's state when it crashes. kUnsyncedLost: power failed, and the last
+// writes are gone (of a state in memory; on a disk it is kept).
+enum class StateFate { kKept, kLost, kOlderCopy, kUnsyncedLost };
 
 // Runs the engine over a simulated cluster, one step of one part at a time: workers, restorers and
-// projectors of several instances, each instance with a database of its own on disk. Which part is
+// projectors of several instances, each instance with a database of its own. Which part is
 // stepped, and what happens between the steps (crashes, one after the other too, and of whoever is
 // taking over; processes that stand still between two steps or within a call; new instances, clock
 // jumps, compaction, the faults of memory_log.h), follows from the seed alone; the same seed gives
 // the same run.
+//
+// Now and then the disturbances pause until all work is done, and a quiet spell follows, of a
+// minute to eleven days: stores grow old, tombstones vanish, sessions end, groups that have nobody
+// left forget their offsets. Some instances may be down all the while.
 //
 // Not thread-safe.
 class TestDriver {
@@ -89,7 +101,7 @@ class TestDriver {
   std::string compare_local_state() const;
   // The last steps, for a test that fails.
   std::string trace() const;
-  std::int64_t steps() const { return step_; }
+  std::int64_t steps() const { return step_ + quiet_steps_; }
   // How long it took, by the simulated clock.
   std::int64_t simulated_ms() const { return clock_.now().ms - ManualClock().now().ms; }
   // How often each kind of disturbance happened, for tests that ask whether anything did.
@@ -106,8 +118,15 @@ class TestDriver {
   void step_part(Instance& instance, Part& part);
   void end_process(Instance& instance, const std::string& doing, const events::Error& error);
   void disturb();
+  void be_quiet();
+  bool come_to_rest();
+  void lay_down_some(std::size_t left_min);
+  void let_time_pass(std::int64_t ms);
+  void step_quietly(int steps);
+  void compact_changelogs();
   void calm_down();
-  void note(const std::string& what);
+  void start_all();
+  void note(std::string_view what);
   void happened(const std::string& kind, const std::string& what);
   Instance* find(std::string_view name);
   std::vector<Instance*> live_instances();
@@ -120,6 +139,9 @@ class TestDriver {
   std::string unrest() const;
   std::string unread(std::string_view topic,
                      const std::function<std::int64_t(std::int32_t)>& position) const;
+  // The last value of each key of a changelog that begins with a prefix: "partition/key" -> value.
+  std::map<std::string, std::string> state(std::string_view processor,
+                                           std::string_view prefix) const;
   std::optional<events::Timestamp> next_timer() const;
   bool chance(double probability);
   std::int64_t below(std::int64_t bound);
@@ -135,12 +157,19 @@ class TestDriver {
   double disturbance_rate_ = 0;
   std::size_t records_per_poll_max_ = 0;
   std::int64_t step_ = 0;
+  std::int64_t quiet_steps_ = 0;  // those between the disturbances, which step_ does not count
   Instance* stepping_ = nullptr;  // whose call is on the stack
   bool standing_still_ = false;
   std::int64_t crashes_in_turn_ = 0;  // still to come
   bool calm_ = false;
   std::optional<events::Error> error_;
-  std::deque<std::string> trace_;
+  struct Note {
+    std::int64_t step = 0;
+    std::int64_t at_ms = 0;
+    std::string what;
+  };
+  std::vector<Note> notes_;  // a ring: the place of the next is noted_ modulo its size
+  std::size_t noted_ = 0;
   std::map<std::string, int> disturbances_;
 };
 

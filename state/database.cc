@@ -177,7 +177,7 @@ events::Result<std::unique_ptr<Database>> Database::open(const std::filesystem::
   }
   if (!status.ok())
     return tl::unexpected(to_error(status, "opening the state in " + path.string()));
-  implementation->db.reset(raw);
+  implementation->use(raw);
   return std::unique_ptr<Database>(new Database(std::move(implementation)));
 }
 
@@ -201,7 +201,7 @@ events::Result<std::unique_ptr<Database>> Database::open_read_only(
       implementation->directory = directory;
       implementation->read_only = true;
       implementation->write_buffer_manager = options.write_buffer_manager;
-      implementation->db.reset(raw);
+      implementation->use(raw);
       return std::unique_ptr<Database>(new Database(std::move(implementation)));
     }
     std::this_thread::sleep_for(kReadOnlyPause);
@@ -217,6 +217,12 @@ events::Result<std::unique_ptr<Database>> Database::open_read_only(
     return corrupt(path, status);
   }
   return tl::unexpected(to_error(status, "reading the state in " + path.string()));
+}
+
+std::unique_ptr<Database> Database::open_in_memory(std::shared_ptr<MemoryDisk> disk) {
+  auto implementation = std::make_unique<Implementation>();
+  implementation->storage = std::make_unique<MemoryStorage>(std::move(disk));
+  return std::unique_ptr<Database>(new Database(std::move(implementation)));
 }
 
 bool Database::exists(const std::filesystem::path& directory) {
@@ -262,6 +268,7 @@ bool Database::began_anew() const {
 
 std::size_t Database::memory_bytes() const {
   std::uint64_t total = 0;
+  if (!implementation_->db) return total;
   for (const char* property : {"rocksdb.block-cache-usage", "rocksdb.cur-size-all-mem-tables",
                                "rocksdb.estimate-table-readers-mem"}) {
     std::uint64_t value = 0;
@@ -271,11 +278,15 @@ std::size_t Database::memory_bytes() const {
 }
 
 events::Status Database::flush() {
+  if (!implementation_->db) return {};
   return implementation_->result(implementation_->db->Flush(rocksdb::FlushOptions()),
                                  "flushing the state");
 }
 
 events::Status Database::checkpoint(const std::filesystem::path& target) {
+  if (!implementation_->db) {
+    return events::fail(events::Errc::kInvalid, "a database in memory has no files to copy");
+  }
   rocksdb::Checkpoint* raw = nullptr;
   auto status = rocksdb::Checkpoint::Create(implementation_->db.get(), &raw);
   const std::unique_ptr<rocksdb::Checkpoint> checkpoint(raw);

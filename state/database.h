@@ -13,6 +13,7 @@
 
 namespace voketag::state {
 
+class MemoryDisk;
 class PartitionStore;
 
 struct DatabaseOptions {
@@ -47,6 +48,9 @@ class Database {
   // again.
   static events::Result<std::unique_ptr<Database>> open_read_only(
       const std::filesystem::path& directory);
+  // A database on a disk in memory, for tests. RocksDB's overlays lie on a map instead of its
+  // files.
+  static std::unique_ptr<Database> open_in_memory(std::shared_ptr<MemoryDisk> disk);
   // Whether there is a database under `directory`.
   static bool exists(const std::filesystem::path& directory);
   // Removes the database under `directory`, corrupt or not, and nothing else there. kConflict when

@@ -11,6 +11,7 @@
 
 #include "state/database.h"
 #include "state/partition_store.h"
+#include "state/storage.h"
 
 // Shared by database.cc and partition_store.cc; RocksDB is named nowhere else.
 namespace voketag::state {
@@ -27,7 +28,13 @@ struct Database::Implementation {
   std::filesystem::path directory;
   bool read_only = false;  // somebody else's: nothing is noted in it
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffer_manager;
-  std::unique_ptr<rocksdb::DB> db;
+  void use(rocksdb::DB* opened) {
+    db.reset(opened);
+    storage = std::make_unique<RocksdbStorage>(*opened);
+  }
+
+  std::unique_ptr<rocksdb::DB> db;  // none: in memory
+  std::unique_ptr<Storage> storage;
   bool began_anew = false;
 };
 

@@ -82,10 +82,7 @@ void PartitionStore::Implementation::scan(std::string_view key_prefix, std::stri
   const std::string first = full_key(std::max(key_prefix, from));
   const std::string end = end_of(key_prefix);
   const rocksdb::Slice upper(end);
-  rocksdb::ReadOptions options;
-  options.iterate_upper_bound = &upper;
-  const std::unique_ptr<rocksdb::Iterator> iterator(overlay.NewIteratorWithBase(
-      database.db->DefaultColumnFamily(), database.db->NewIterator(options), &options));
+  const auto iterator = database.storage->iterate(overlay, upper);
   // The overlay's own keys know no upper bound.
   for (iterator->Seek(first); iterator->Valid() && iterator->key().compare(upper) < 0;
        iterator->Next()) {
@@ -104,8 +101,7 @@ PartitionStore::~PartitionStore() = default;
 std::optional<std::string> PartitionStore::get(std::string_view key) const {
   auto& self = *implementation_;
   std::string value;
-  const auto status = self.overlay.GetFromBatchAndDB(self.database.db.get(), rocksdb::ReadOptions(),
-                                                     self.full_key(key), &value);
+  const auto status = self.database.storage->get(self.overlay, self.full_key(key), &value);
   if (status.IsNotFound()) return std::nullopt;
   require(status, self);
   return value;
@@ -183,8 +179,7 @@ void PartitionStore::drop_overlay() {
 events::Status PartitionStore::write_overlay(std::string_view position) {
   auto& self = *implementation_;
   require(self.overlay.Put(self.position_key, seal(position)), self);
-  const auto status =
-      self.database.db->Write(rocksdb::WriteOptions(), self.overlay.GetWriteBatch());
+  const auto status = self.database.storage->write(self.overlay.GetWriteBatch());
   self.overlay.Clear();
   return self.database.result(status, "writing the state " + self.name);
 }
@@ -202,7 +197,7 @@ std::size_t PartitionStore::applied_bytes() const {
 events::Status PartitionStore::write_applied(std::string_view position) {
   auto& self = *implementation_;
   require(self.applied.Put(self.position_key, seal(position)), self);
-  const auto status = self.database.db->Write(rocksdb::WriteOptions(), &self.applied);
+  const auto status = self.database.storage->write(&self.applied);
   self.applied.Clear();
   return self.database.result(status, "restoring the state " + self.name);
 }
@@ -210,7 +205,7 @@ events::Status PartitionStore::write_applied(std::string_view position) {
 std::optional<std::string> PartitionStore::position() const {
   auto& self = *implementation_;
   std::string sealed;
-  const auto status = self.database.db->Get(rocksdb::ReadOptions(), self.position_key, &sealed);
+  const auto status = self.database.storage->get(self.position_key, &sealed);
   if (status.IsNotFound()) return std::nullopt;
   require(status, self);
   return unseal(sealed);
@@ -223,8 +218,8 @@ events::Status PartitionStore::wipe() {
   // The position goes first in the batch's order, but the batch is atomic: both or neither.
   rocksdb::WriteBatch batch;
   batch.Delete(self.position_key);
-  batch.DeleteRange(self.database.db->DefaultColumnFamily(), self.prefix, self.prefix_end);
-  return self.database.result(self.database.db->Write(rocksdb::WriteOptions(), &batch),
+  batch.DeleteRange(self.prefix, self.prefix_end);
+  return self.database.result(self.database.storage->write(&batch),
                               "wiping the state " + self.name);
 }
 

@@ -17,6 +17,7 @@ using ::testing::IsEmpty;
 
 constexpr const char* kTopic = "things";
 const TopicPartition kThings{kTopic, 3};
+constexpr std::int64_t kWeekMs = 7LL * 24 * 3600 * 1000;
 
 events::OutputRecord record(std::string value, std::string topic = kTopic) {
   events::OutputRecord result;
@@ -382,6 +383,51 @@ TEST_F(MemoryLogTest, CompactionKeepsTheLastValueOfEachKey) {
   log_.compact(kTopic);
   EXPECT_THAT(read(), ElementsAre("1:other", "3:newest", "end 4"));
   EXPECT_THAT(read(Isolation::kReadCommitted, 0), ElementsAre("1:other", "3:newest", "end 4"));
+}
+
+TEST_F(MemoryLogTest, CompactionDropsTombstonesThatAreAWeekOldButTheLastRecord) {
+  auto erased = record("");
+  erased.value.reset();
+  log_.append(record("old"));
+  log_.append(erased);
+  auto other = record("other");
+  other.key = "other key";
+  log_.append(other);
+  const auto offsets = [&] {
+    return std::pair(log_.next_record(kThings, 0), log_.next_record(kThings, 2));
+  };
+  clock_.advance(kWeekMs - 1);
+  log_.compact(kTopic);
+  EXPECT_EQ(offsets(), std::pair(std::optional<std::int64_t>(1), std::optional<std::int64_t>(2)));
+  clock_.advance(1);
+  log_.compact(kTopic);
+  EXPECT_EQ(offsets(), std::pair(std::optional<std::int64_t>(2), std::optional<std::int64_t>(2)));
+  erased.key = "other key";
+  log_.append(erased);
+  clock_.advance(kWeekMs);
+  log_.compact(kTopic);
+  EXPECT_EQ(log_.next_record(kThings, 0), 3) << "the last record stays";
+  EXPECT_EQ(log_.next_record(kThings, 4), std::nullopt);
+}
+
+TEST_F(MemoryLogTest, AGroupWithoutMembersForgetsItsOffsetsAfterAWeek) {
+  log_.set_group_offset("group", kThings, 5);
+  {
+    auto member = join();
+    member.poll();
+    clock_.advance(2 * kWeekMs);
+    log_.keep_members();
+    member.poll();
+    EXPECT_EQ(group_offset(), 5);
+    EXPECT_EQ(member.listener->owned.size(), 12U) << "it polled all the while";
+  }
+  clock_.advance(kWeekMs);
+  log_.keep_members();
+  EXPECT_EQ(group_offset(), 5) << "its session has ended just now";
+  clock_.advance(kWeekMs - 1);
+  EXPECT_EQ(group_offset(), 5);
+  clock_.advance(1);
+  EXPECT_EQ(group_offset(), std::nullopt);
 }
 
 TEST_F(MemoryLogTest, APositionThatRetentionHasPassedIsOutOfRange) {

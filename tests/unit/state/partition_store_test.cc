@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "state/database.h"
+#include "state/memory_disk.h"
 
 namespace voketag::state {
 namespace {
@@ -18,12 +19,13 @@ namespace {
 using testing::ElementsAre;
 using testing::Pair;
 
-class PartitionStoreTest : public testing::Test {
+enum class Place { kDisk, kMemory };
+
+class PartitionStoreTest : public testing::TestWithParam<Place> {
  protected:
   void SetUp() override {
-    directory_ = std::filesystem::temp_directory_path() /
-                 ("voketag-state-" + std::to_string(::getpid()) + "-" +
-                  testing::UnitTest::GetInstance()->current_test_info()->name());
+    directory_ =
+        std::filesystem::temp_directory_path() / ("voketag-state-" + std::to_string(::getpid()));
     std::filesystem::remove_all(directory_);
     open();
   }
@@ -33,9 +35,13 @@ class PartitionStoreTest : public testing::Test {
     std::filesystem::remove_all(directory_);
   }
   void open() {
-    auto opened = Database::open(directory_);
-    ASSERT_TRUE(opened) << opened.error().message;
-    database_ = *std::move(opened);
+    if (GetParam() == Place::kMemory) {
+      database_ = Database::open_in_memory(disk_);
+    } else {
+      auto opened = Database::open(directory_);
+      ASSERT_TRUE(opened) << opened.error().message;
+      database_ = *std::move(opened);
+    }
     store_ = database_->open_partition("batches", 3);
   }
   void reopen() {
@@ -53,11 +59,21 @@ class PartitionStoreTest : public testing::Test {
   }
 
   std::filesystem::path directory_;
+  const std::shared_ptr<MemoryDisk> disk_ = std::make_shared<MemoryDisk>();
   std::unique_ptr<Database> database_;
   std::unique_ptr<PartitionStore> store_;
 };
 
-TEST_F(PartitionStoreTest, WhatNoRecordOfTheChangelogCanHoldIsRefused) {
+// What goes for files alone.
+class PartitionStoreFilesTest : public PartitionStoreTest {};
+
+INSTANTIATE_TEST_SUITE_P(State, PartitionStoreTest, testing::Values(Place::kDisk, Place::kMemory),
+                         [](const auto& place) {
+                           return place.param == Place::kDisk ? "OnDisk" : "InMemory";
+                         });
+INSTANTIATE_TEST_SUITE_P(State, PartitionStoreFilesTest, testing::Values(Place::kDisk));
+
+TEST_P(PartitionStoreTest, WhatNoRecordOfTheChangelogCanHoldIsRefused) {
   const std::string largest(static_cast<std::size_t>(kEntryBytesMax) - 3, 'x');
   store_->put("key", largest);
   EXPECT_THROW(store_->put("key", largest + "y"), TooLarge);
@@ -66,14 +82,14 @@ TEST_F(PartitionStoreTest, WhatNoRecordOfTheChangelogCanHoldIsRefused) {
   EXPECT_FALSE(store_->get("keys"));
 }
 
-TEST_F(PartitionStoreTest, ReadsItsOwnWritesBeforeTheyAreCommitted) {
+TEST_P(PartitionStoreTest, ReadsItsOwnWritesBeforeTheyAreCommitted) {
   store_->put("batch/a", "1");
   EXPECT_EQ(store_->get("batch/a"), "1");
   store_->erase("batch/a");
   EXPECT_EQ(store_->get("batch/a"), std::nullopt);
 }
 
-TEST_F(PartitionStoreTest, ForgetsWhatWasNotWrittenWhenItIsReopened) {
+TEST_P(PartitionStoreTest, ForgetsWhatWasNotWrittenWhenItIsReopened) {
   store_->put("batch/a", "1");
   ASSERT_TRUE(store_->write_overlay("at 1"));
   store_->put("batch/b", "2");
@@ -82,7 +98,7 @@ TEST_F(PartitionStoreTest, ForgetsWhatWasNotWrittenWhenItIsReopened) {
   EXPECT_EQ(store_->position(), "at 1");
 }
 
-TEST_F(PartitionStoreTest, DropsTheOverlayAsIfNothingHadHappened) {
+TEST_P(PartitionStoreTest, DropsTheOverlayAsIfNothingHadHappened) {
   store_->put("batch/a", "1");
   ASSERT_TRUE(store_->write_overlay("at 1"));
   store_->put("batch/a", "2");
@@ -92,7 +108,7 @@ TEST_F(PartitionStoreTest, DropsTheOverlayAsIfNothingHadHappened) {
   EXPECT_FALSE(store_->dirty());
 }
 
-TEST_F(PartitionStoreTest, TakesBackOneHandlersWritesAndKeepsThoseBefore) {
+TEST_P(PartitionStoreTest, TakesBackOneHandlersWritesAndKeepsThoseBefore) {
   store_->put("k/first", "1");
   store_->mark();
   store_->put("k/first", "2");
@@ -106,7 +122,7 @@ TEST_F(PartitionStoreTest, TakesBackOneHandlersWritesAndKeepsThoseBefore) {
   EXPECT_THAT(changes, ElementsAre(Pair("k/first", "1")));
 }
 
-TEST_F(PartitionStoreTest, NamesEachChangedKeyOnceWithItsLastValue) {
+TEST_P(PartitionStoreTest, NamesEachChangedKeyOnceWithItsLastValue) {
   store_->put("k/a", "1");
   ASSERT_TRUE(store_->write_overlay("at 1"));
   store_->put("k/b", "1");
@@ -119,7 +135,7 @@ TEST_F(PartitionStoreTest, NamesEachChangedKeyOnceWithItsLastValue) {
   EXPECT_THAT(changes, ElementsAre(Pair("k/a", "(erased)"), Pair("k/b", "2")));
 }
 
-TEST_F(PartitionStoreTest, ScansOverlayAndDatabaseTogetherInOrderOfKeys) {
+TEST_P(PartitionStoreTest, ScansOverlayAndDatabaseTogetherInOrderOfKeys) {
   store_->put("k/1", "a");
   store_->put("k/3", "c");
   store_->put("l/1", "other table");
@@ -132,7 +148,7 @@ TEST_F(PartitionStoreTest, ScansOverlayAndDatabaseTogetherInOrderOfKeys) {
   EXPECT_EQ(store_->first_key("m/"), std::nullopt);
 }
 
-TEST_F(PartitionStoreTest, KeepsPartitionsAndProcessorsApart) {
+TEST_P(PartitionStoreTest, KeepsPartitionsAndProcessorsApart) {
   const auto neighbour = database_->open_partition("batches", 4);
   const auto namesake = database_->open_partition("batches-2", 3);
   store_->put("k/a", "mine");
@@ -149,7 +165,7 @@ TEST_F(PartitionStoreTest, KeepsPartitionsAndProcessorsApart) {
   EXPECT_EQ(namesake->get("k/a"), "another's");
 }
 
-TEST_F(PartitionStoreTest, RestoresRecordsWithThePositionTheyLeadTo) {
+TEST_P(PartitionStoreTest, RestoresRecordsWithThePositionTheyLeadTo) {
   store_->apply("k/a", "1");
   store_->apply("k/b", "2");
   store_->apply("k/a", std::nullopt);
@@ -160,7 +176,7 @@ TEST_F(PartitionStoreTest, RestoresRecordsWithThePositionTheyLeadTo) {
   EXPECT_EQ(store_->position(), "at 3");
 }
 
-TEST_F(PartitionStoreTest, MovesACorruptDatabaseAsideAndBeginsAnew) {
+TEST_P(PartitionStoreFilesTest, MovesACorruptDatabaseAsideAndBeginsAnew) {
   store_->put("k/a", "1");
   ASSERT_TRUE(store_->write_overlay("at 1"));
   ASSERT_TRUE(database_->flush());
@@ -178,7 +194,7 @@ TEST_F(PartitionStoreTest, MovesACorruptDatabaseAsideAndBeginsAnew) {
 }
 
 // Opening a database reads little of it: damage in a table shows when its rows are read.
-TEST_F(PartitionStoreTest, MovesADatabaseAsideInWhichCorruptDataWasRead) {
+TEST_P(PartitionStoreFilesTest, MovesADatabaseAsideInWhichCorruptDataWasRead) {
   store_->put("k/a", std::string(10'000, 'x'));
   ASSERT_TRUE(store_->write_overlay("at 1"));
   ASSERT_TRUE(database_->flush());
@@ -204,7 +220,7 @@ TEST_F(PartitionStoreTest, MovesADatabaseAsideInWhichCorruptDataWasRead) {
   EXPECT_FALSE(database_->began_anew());
 }
 
-TEST_F(PartitionStoreTest, RefusesADatabaseThatAnotherHolds) {
+TEST_P(PartitionStoreFilesTest, RefusesADatabaseThatAnotherHolds) {
   const auto second = Database::open(directory_);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, events::Errc::kConflict);
@@ -212,7 +228,7 @@ TEST_F(PartitionStoreTest, RefusesADatabaseThatAnotherHolds) {
 }
 
 // A store behaves as a map does, whatever is put, erased, marked, rolled back, written or dropped.
-TEST_F(PartitionStoreTest, BehavesAsAMapUnderAnyCommands) {
+TEST_P(PartitionStoreTest, BehavesAsAMapUnderAnyCommands) {
   int round = 0;
   EXPECT_TRUE(rc::check([&] {
     const auto store = database_->open_partition("model", round++ % 1000);
@@ -267,6 +283,47 @@ TEST_F(PartitionStoreTest, BehavesAsAMapUnderAnyCommands) {
     });
     RC_ASSERT(found == model);
   }));
+}
+
+// A power failure takes whole writes from the end, whatever they did; what is left is a state with
+// the position that it had.
+TEST(MemoryDisk, LosesTheLastWritesAsAWhole) {
+  const auto disk = std::make_shared<MemoryDisk>();
+  const auto database = Database::open_in_memory(disk);
+  const auto store = database->open_partition("batches", 3);
+  store->put("k/a", "1");
+  store->put("k/b", "1");
+  ASSERT_TRUE(store->write_overlay("at 1"));
+  const auto first = disk->entries();
+  store->put("k/a", "2");
+  store->erase("k/b");
+  store->put("k/c", "2");
+  ASSERT_TRUE(store->write_overlay("at 2"));
+  const auto second = disk->entries();
+  ASSERT_TRUE(store->wipe());
+  EXPECT_TRUE(disk->entries().empty());
+  disk->lose_writes(1);
+  EXPECT_EQ(disk->entries(), second);
+  disk->lose_writes(1);
+  EXPECT_EQ(disk->entries(), first);
+  EXPECT_EQ(store->position(), "at 1");
+  disk->lose_writes(100);
+  EXPECT_TRUE(disk->entries().empty());
+}
+
+// Files outlive the process, and a copy of them goes its own way.
+TEST(MemoryDisk, OutlivesItsDatabaseAndCanBeCopied) {
+  const auto disk = std::make_shared<MemoryDisk>();
+  auto database = Database::open_in_memory(disk);
+  database->open_partition("batches", 3)->apply("k/a", "1");
+  EXPECT_TRUE(disk->entries().empty()) << "it was not written";
+  const auto store = database->open_partition("batches", 3);
+  store->put("k/a", "1");
+  ASSERT_TRUE(store->write_overlay("at 1"));
+  const auto copy = std::make_shared<MemoryDisk>(*disk);
+  ASSERT_TRUE(store->wipe());
+  database = Database::open_in_memory(copy);
+  EXPECT_EQ(database->open_partition("batches", 3)->get("k/a"), "1");
 }
 
 }  // namespace
