@@ -29,6 +29,7 @@ struct Database::Implementation {
   std::shared_ptr<rocksdb::WriteBufferManager> write_buffer_manager;
   std::unique_ptr<rocksdb::DB> db;
   bool began_anew = false;
+  PartitionLeases leases;
 };
 
 struct PartitionStore::Implementation {
@@ -57,6 +58,7 @@ struct PartitionStore::Implementation {
   std::string position_key;
   rocksdb::WriteBatchWithIndex overlay;
   rocksdb::WriteBatch applied;
+  std::unique_ptr<PartitionLease> lease;  // none: it was opened without
 };
 
 }  // namespace voketag::state

@@ -28,6 +28,12 @@ std::string name_of(std::string_view processor, std::int32_t partition) {
   return std::string(processor) + "/" + std::to_string(partition);
 }
 
+// None: a rebuild has not come to its end yet.
+std::optional<std::string> agreed_at(const runtime::StorePosition& position) {
+  if (position.agreed_at_ms == 0) return std::nullopt;
+  return events::Timestamp{position.agreed_at_ms}.to_string();
+}
+
 void write_position(JsonText& json, const std::optional<runtime::StorePosition>& position) {
   json.name("position");
   if (!position) {
@@ -43,7 +49,7 @@ void write_position(JsonText& json, const std::optional<runtime::StorePosition>&
   } else {
     json.null();
   }
-  json.member("agreed_at", events::Timestamp{position->agreed_at_ms}.to_string()).end_object();
+  json.member("agreed_at", agreed_at(*position)).end_object();
 }
 
 void print_json(Session& session, const std::vector<PartitionSummary>& summaries) {
@@ -103,7 +109,7 @@ void print_partitions(Session& session, const std::vector<PartitionSummary>& sum
     table.add({summary.processor, std::to_string(summary.partition),
                position ? with_thousands(position->changelog_offset) : "none",
                position ? inputs_text(*position) : "",
-               position ? events::Timestamp{position->agreed_at_ms}.to_string() : "",
+               position ? agreed_at(*position).value_or("not yet") : "",
                summary.next_timer ? summary.next_timer->due.to_string() : "",
                position && position->claim ? escaped(position->claim->transactional_id) : "",
                with_thousands(summary.keys()),
@@ -255,7 +261,8 @@ void add_state_inspect(CLI::App& parent, Session& session) {
       "Per partition: the changelog offset up to which it is applied, the next offset of each "
       "input\n"
       "(the last commit record), when that was last known to be everything, the next timer, and\n"
-      "who has claimed the partition. Of a key that nobody has, the exit code is 1.");
+      "who has claimed the partition: of those that others own, this is what the standby has.\n"
+      "Of a key that nobody has, the exit code is 1.");
   auto options = std::make_shared<Options>();
   add_selection_options(*command, options->selection);
   add_text(*command, "--table", options->table, "Only this table, such as batch")
