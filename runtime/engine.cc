@@ -16,6 +16,7 @@
 #include "events/partitioner.h"
 #include "runtime/held_back.h"
 #include "runtime/projector.h"
+#include "runtime/standby.h"
 #include "runtime/worker.h"
 #include "state/store.h"
 
@@ -24,6 +25,8 @@ namespace {
 
 constexpr int kPollMs = 100;
 constexpr int kRestorePollMs = 50;
+// How soon a standby gives up what a restore waits for.
+constexpr int kStandbyPollMs = 20;
 // How soon a request to stop is noticed.
 constexpr auto kStopCheck = std::chrono::milliseconds(20);
 constexpr std::size_t kThreadNameMax = 15;
@@ -56,6 +59,7 @@ struct Engine::Implementation {
   std::condition_variable changed;
   std::optional<events::Error> first_error;  // guarded by mutex
   std::atomic<int> unsettled{0};
+  std::atomic<int> restoring{0};  // how many restorers are at work
 
   // Keeps the first error, which is the cause of those that follow, and has everyone stop.
   void fail(events::Error error) {
@@ -118,11 +122,36 @@ struct Engine::Implementation {
   }
 
   events::Status run_restorer(Restorer& restorer) {
+    bool at_work = false;
     while (!stopping) {
-      if (!restorer.wait_for_work(kPollMs)) continue;
+      const bool has_work = restorer.wait_for_work(kPollMs);
+      if (has_work != at_work) restoring += has_work ? 1 : -1;
+      at_work = has_work;
+      if (!at_work) continue;
       if (auto status = restorer.step(kRestorePollMs); !status) return status;
     }
     return {};
+  }
+
+  // What is owned comes first: while any of it is being restored, the disk and the network are the
+  // restorers'.
+  events::Status run_standby(Standby& standby) {
+    while (!stopping) {
+      if (restoring > 0) {
+        standby.give_way();
+        std::this_thread::sleep_for(std::chrono::milliseconds(kStandbyPollMs));
+        continue;
+      }
+      if (auto status = standby.step(kStandbyPollMs); !status) return status;
+      if (!standby.is_reading()) std::this_thread::sleep_for(std::chrono::milliseconds(kPollMs));
+    }
+    return {};
+  }
+
+  std::vector<std::string> processor_names() const {
+    std::vector<std::string> names;
+    for (const auto& each : processors) names.emplace_back(each.processor->name());
+    return names;
   }
 
   events::Status run_projector(Projector& projector) {
@@ -173,7 +202,7 @@ struct Engine::Implementation {
 
 Engine::Engine(Log& log, state::Database& database, const Clock& clock, EngineOptions options)
     : implementation_(new Implementation{
-          log, database, clock, std::move(options), {}, {}, {}, {}, {}, {}, {}}) {}
+          log, database, clock, std::move(options), {}, {}, {}, {}, {}, {}, {}, {}}) {}
 
 Engine::~Engine() = default;
 
@@ -208,6 +237,11 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
       self.guard("restore " + worker->name(),
                  [&] { return self.run_restorer(worker->restorer()); });
     });
+  }
+  Standby standby(self.log, self.database, self.clock, self.processor_names());
+  if (self.options.standbys) {
+    threads.emplace_back(
+        [&self, &standby] { self.guard("standby", [&] { return self.run_standby(standby); }); });
   }
   for (const auto& projection : self.projections) {
     for (int slot = 0; slot < projection.slots; ++slot) {

@@ -27,9 +27,12 @@ struct EngineOptions {
   std::string configuration_version;
   int commit_interval_ms = 100;
   std::size_t transaction_bytes_max = 8U << 20;
+  // Follow the changelogs of the partitions that this process does not own (standby.h).
+  bool standbys = true;
 };
 
-// Runs processors and projections, each worker on a thread of its own, until told to stop.
+// Runs processors and projections, each worker on a thread of its own, until told to stop. One more
+// thread follows the partitions of these processors that other processes own.
 class Engine {
  public:
   Engine(Log& log, state::Database& database, const Clock& clock, EngineOptions options);

@@ -79,8 +79,10 @@ struct StorePosition {
   std::int64_t changelog_offset = 0;  // the next changelog record to apply
   std::optional<Claim> claim;
   std::optional<CommitRecord> commit;  // the last one applied; without its work
-  // Wall time at which this was last known to be all that was committed.
+  // Wall time at which this was last known to be all that was committed; 0: never.
   std::int64_t agreed_at_ms = 0;
+  // Wall time at which the changelog began to be read from its beginning; only until it agrees.
+  std::optional<std::int64_t> rebuilt_from_ms;
   static constexpr auto fields() {
     using E = StorePosition;
     return std::tuple{
@@ -88,7 +90,9 @@ struct StorePosition {
         events::Field{"claim", &E::claim, "The last owner's claim"},
         events::Field{"commit", &E::commit, "The last commit record applied"},
         events::Field{"agreed_at_ms", &E::agreed_at_ms,
-                      "When this was last known to be all that was committed"}};
+                      "When this was last known to be all that was committed"},
+        events::Field{"rebuilt_from_ms", &E::rebuilt_from_ms,
+                      "When a rebuild that has not ended began"}};
   }
 };
 

@@ -7,8 +7,6 @@
 #include <ranges>
 #include <utility>
 
-#include "events/codec.h"
-
 namespace voketag::runtime {
 namespace {
 
@@ -120,9 +118,7 @@ events::Status Restorer::step(int timeout_ms) {
   say_progress();
   std::erase_if(jobs_, [](const auto& job) { return job.second.phase == Phase::kDone; });
   if (jobs_.empty()) {
-    spdlog::info("{} restored {} partitions, {} changelog records, in {} ms",
-                 options_.transactional_id, round_.partitions, round_.records, round_.took_ms);
-    round_ = {};
+    say_restored();
     return {};
   }
   const bool catching_up = std::ranges::any_of(
@@ -168,18 +164,27 @@ void Restorer::say_progress() {
   std::int64_t read = 0;
   std::int64_t all = 0;
   for (const auto& [partition, job] : jobs_) {
-    read += job.reached_offset - job.began_offset;
-    all += std::max(job.target_offset, job.reached_offset) - job.began_offset;
+    if (!job.store) continue;
+    const std::int64_t reached = job.store->reached_offset();
+    read += reached - job.store->began_offset();
+    all += std::max(job.target_offset, reached) - job.store->began_offset();
   }
   if (read == 0) return;
   spdlog::info("{} restores {} partitions: {} % of {} changelog offsets", options_.transactional_id,
                jobs_.size(), 100 * read / all, all);
 }
 
+void Restorer::say_restored() {
+  spdlog::info("{} restored {} partitions, {} of them warm, {} changelog records, in {} ms",
+               options_.transactional_id, round_.partitions, round_.warm, round_.records,
+               round_.took_ms);
+  round_ = {};
+}
+
 // ---- opening: which part of the changelog is missing --------------------------------------------
 
 events::Status Restorer::open_stores() {
-  const auto partitions = due(Phase::kOpen);
+  const auto partitions = granted();
   if (partitions.empty()) return {};
   const auto marks = log_.watermarks(changelogs(partitions), Isolation::kReadUncommitted);
   for (std::size_t i = 0; i < partitions.size(); ++i) {
@@ -193,6 +198,21 @@ events::Status Restorer::open_stores() {
   return {};
 }
 
+std::vector<std::int32_t> Restorer::granted() {
+  std::vector<std::int32_t> partitions;
+  for (const auto partition : due(Phase::kOpen)) {
+    Job& job = jobs_.at(partition);
+    if (!job.lease) job.lease = database_.leases().request(processor_.name(), partition);
+    job.store.reset();  // of an earlier try; its lease goes with it
+    if (job.lease->granted()) {
+      partitions.push_back(partition);
+    } else {
+      try_again(partition, job, "another part of this process has its store");
+    }
+  }
+  return partitions;
+}
+
 std::vector<TopicPartition> Restorer::changelogs(std::span<const std::int32_t> partitions) const {
   std::vector<TopicPartition> result;
   for (const auto partition : partitions) result.push_back({changelog_, partition});
@@ -200,33 +220,19 @@ std::vector<TopicPartition> Restorer::changelogs(std::span<const std::int32_t> p
 }
 
 events::Status Restorer::open_store(std::int32_t partition, Job& job, Watermarks all) {
-  job.store = database_.open_partition(processor_.name(), partition);
-  const auto stored = read_store_position(*job.store);
-  std::string reason;
-  if (!stored) {
-    reason = "there is none";
-  } else if (stored->changelog_offset > all.high) {
-    reason = "it is ahead of the changelog, so it belongs to another log";
-  } else if (stored->changelog_offset < all.low) {
-    reason = "the changelog no longer reaches back to it";
-  } else if (clock_.now().ms - stored->agreed_at_ms > options_.store_age_ms_max &&
-             stored->changelog_offset < all.high) {
-    reason = "it is older than the changelog keeps its tombstones";
-  }
-  if (reason.empty()) {
-    job.position = *stored;
-  } else {
-    if (stored) {
-      spdlog::warn("the state of {} partition {} is rebuilt: {}", processor_.name(), partition,
-                   reason);
-    }
-    if (const auto wiped = job.store->wipe(); !wiped) return wiped;
-    job.position = StorePosition{};
-    job.position.changelog_offset = all.low;
-  }
-  job.reached_offset = job.began_offset = job.position.changelog_offset;
+  auto store =
+      RollForward::begin(database_.open_partition(std::move(job.lease)),
+                         std::string(processor_.name()) + " partition " + std::to_string(partition),
+                         all, clock_.now());
+  if (!store) return tl::unexpected(store.error());
+  job.store = *std::move(store);
   job.phase = Phase::kAim;
-  return fetcher_->assign({changelog_, partition}, job.reached_offset);
+  return fetcher_->assign({changelog_, partition}, job.store->reached_offset());
+}
+
+Restorer::Job* Restorer::find_open(std::int32_t partition) {
+  const auto found = jobs_.find(partition);
+  return found == jobs_.end() || !found->second.store ? nullptr : &found->second;
 }
 
 events::Status Restorer::set_targets() {
@@ -241,7 +247,7 @@ events::Status Restorer::set_targets() {
     }
     job.target_offset = (*marks)[i].high;
     job.phase = Phase::kCatchUp;
-    if (job.reached_offset < job.target_offset) continue;
+    if (job.store->reached_offset() < job.target_offset) continue;
     if (const auto ended = end_of_catch_up(job); !ended) return ended;
   }
   return {};
@@ -256,69 +262,53 @@ events::Status Restorer::read_changelog(int timeout_ms) {
     return {};
   }
   for (const auto& record : batch_.records) {
-    const auto found = jobs_.find(record.partition);
-    if (found == jobs_.end()) continue;
-    if (const auto applied = apply(found->second, record); !applied) return applied;
+    Job* const job = find_open(record.partition);
+    if (job == nullptr) continue;
+    if (const auto applied = apply(*job, record); !applied) return applied;
   }
   for (const auto& end : batch_.ends) {
-    const auto found = jobs_.find(end.partition);
-    if (found == jobs_.end()) continue;
-    found->second.reached_offset = std::max(found->second.reached_offset, end.offset);
+    if (Job* const job = find_open(end.partition)) job->store->reach(end.offset);
   }
   for (const auto& lost : batch_.out_of_range) {
-    const auto found = jobs_.find(lost.partition);
-    if (found == jobs_.end()) continue;
-    found->second.phase = Phase::kOpen;  // open() sees the new watermarks and starts over
+    // Opening it again sees the new watermarks.
+    if (Job* const job = find_open(lost.partition)) job->phase = Phase::kOpen;
   }
   batch_.clear();
   for (auto& [partition, job] : jobs_) {
-    if (job.phase != Phase::kCatchUp || job.reached_offset < job.target_offset) continue;
+    if (job.phase != Phase::kCatchUp || job.store->reached_offset() < job.target_offset) continue;
     if (const auto ended = end_of_catch_up(job); !ended) return ended;
   }
   return {};
 }
 
 events::Status Restorer::apply(Job& job, const events::RecordView& record) {
-  if (!record.key || record.offset < job.position.changelog_offset) return {};
-  if (*record.key == kClaimKey) {
-    job.position.claim.reset();
-    if (record.value) {
-      auto claim = events::decode<Claim>(*record.value);
-      if (!claim) return tl::unexpected(claim.error());
-      job.position.claim = *std::move(claim);
-    }
-  } else if (*record.key == kCommitKey) {
-    if (record.value) {
-      auto commit = events::decode<CommitRecord>(*record.value);
-      if (!commit) return tl::unexpected(commit.error());
-      commit->work.clear();
-      job.position.commit = *std::move(commit);
-    }
-  } else {
-    job.store->apply(*record.key, record.value);
-  }
-  ++job.records;
-  job.reached_offset = std::max(job.reached_offset, record.offset + 1);
-  job.position.changelog_offset = record.offset + 1;
-  if (job.store->applied_bytes() < kAppliedBytesMax) return {};
-  return job.store->write_applied(events::encode(job.position));
+  if (const auto applied = job.store->apply(record); !applied) return applied;
+  return job.store->unwritten_bytes() < kAppliedBytesMax ? events::Status{} : write(job);
+}
+
+events::Status Restorer::write(Job& job) {
+  const auto written = job.store->write(clock_.now());
+  if (!written) return tl::unexpected(written.error());
+  if (!*written) job.phase = Phase::kOpen;
+  return {};
 }
 
 events::Status Restorer::end_of_catch_up(Job& job) {
   job.phase = Phase::kAgree;
-  if (job.store->applied_bytes() == 0) return {};
-  return job.store->write_applied(events::encode(job.position));
+  return write(job);
 }
 
 // ---- agreeing: is this all that was committed? --------------------------------------------------
 
 bool Restorer::is_own(const Job& job) const {
-  return job.position.claim && job.position.claim->transactional_id == options_.transactional_id;
+  const auto& claim = job.store->position().claim;
+  return claim && claim->transactional_id == options_.transactional_id;
 }
 
 bool Restorer::fence_claim(std::int32_t partition, Job& job) {
-  if (!job.position.claim || is_own(job)) return true;
-  const std::string& id = job.position.claim->transactional_id;
+  const auto& claim = job.store->position().claim;
+  if (!claim || is_own(job)) return true;
+  const std::string& id = claim->transactional_id;
   if (fenced_.contains(id)) return true;
   if (std::exchange(fence_tried_, true)) return false;
   const auto began_at = clock_.now();
@@ -348,7 +338,8 @@ Restorer::Standing Restorer::standing(std::int32_t partition, Job& job, const Wa
     return Standing::kNotYet;
   }
   job.unsettled_since.reset();
-  if (job.reached_offset < stable.high || !fence_claim(partition, job)) return Standing::kNotYet;
+  if (job.store->reached_offset() < stable.high || !fence_claim(partition, job))
+    return Standing::kNotYet;
   job.phase = Phase::kAgree;
   return Standing::kWhole;
 }
@@ -414,7 +405,7 @@ events::Status Restorer::agree_on(std::span<const std::int32_t> partitions,
       try_again(partitions[i], job, delay);
       continue;
     }
-    if ((*again)[i].high > job.reached_offset) {
+    if ((*again)[i].high > job.store->reached_offset()) {
       job.phase = Phase::kAim;
       continue;
     }
@@ -426,7 +417,7 @@ events::Status Restorer::agree_on(std::span<const std::int32_t> partitions,
 
 events::Status Restorer::agree(std::int32_t partition, Job& job,
                                std::span<const std::optional<std::int64_t>> group_offsets) {
-  switch (compare(processor_.inputs(), group_offsets, job.position.commit)) {
+  switch (compare(processor_.inputs(), group_offsets, job.store->position().commit)) {
     case Agreement::kChangelogBehind:
       // The markers of one transaction reach its partitions one after the other: read on.
       job.phase = Phase::kAim;
@@ -455,8 +446,8 @@ events::Status Restorer::agree(std::int32_t partition, Job& job,
 events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std::int32_t partition,
                                                                             const Job& job) {
   std::map<std::string, std::int64_t> offsets;
-  if (job.position.commit) {
-    for (const auto& position : job.position.commit->positions) {
+  if (const auto& commit = job.store->position().commit) {
+    for (const auto& position : commit->positions) {
       offsets[position.topic] = position.next_offset;
     }
   }
@@ -476,16 +467,17 @@ events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std:
 
 events::Status Restorer::finish(std::int32_t partition, Job& job,
                                 std::map<std::string, std::int64_t> inputs) {
-  job.position.agreed_at_ms = clock_.now().ms;
-  const auto written = job.store->write_applied(events::encode(job.position));
-  if (!written) return written;
+  const events::Timestamp now = clock_.now();
   job.phase = Phase::kDone;
+  job.store->agree(now);
+  if (const auto written = write(job); !written || job.phase == Phase::kOpen) return written;
   fetcher_->unassign({changelog_, partition});
   ++round_.partitions;
-  round_.records += job.records;
-  round_.took_ms = std::max(round_.took_ms, clock_.now().ms - job.began_at.ms);
+  round_.warm += job.store->began_warm() ? 1 : 0;
+  round_.records += job.store->records();
+  round_.took_ms = std::max(round_.took_ms, now.ms - job.began_at.ms);
   hand_over({partition,
-             RestoredPartition{std::move(job.store), std::move(job.position), std::move(inputs)}});
+             RestoredPartition{job.store->take_store(), job.store->position(), std::move(inputs)}});
   return {};
 }
 

@@ -15,6 +15,7 @@
 #include "processors/processor.h"
 #include "runtime/clock.h"
 #include "runtime/log.h"
+#include "runtime/roll_forward.h"
 #include "runtime/task.h"
 #include "state/database.h"
 
@@ -25,8 +26,6 @@ struct RestorerOptions {
   std::string transactional_id;  // of the worker that restores; its own claims need no fencing
   // After so long without an end the log says what is being waited for, again and again.
   std::int64_t overdue_ms = 60'000;
-  // A store that was complete longer ago may lack tombstones that the changelog has dropped since.
-  std::int64_t store_age_ms_max = 6LL * 24 * 3600 * 1000;
 };
 
 // Brings partitions of one processor up to the last committed transaction: opens the store, reads
@@ -34,7 +33,9 @@ struct RestorerOptions {
 // done when no transaction is open on the changelog, all of it is read, and the last commit record
 // equals the group's committed offsets. (The offsets alone would not do: a transaction of timers
 // moves none.) A store that is missing, unreadable, too old or ahead of the changelog is wiped and
-// rebuilt from its beginning. What may pass, it waits for, however long; the log says so.
+// rebuilt from its beginning. What may pass, it waits for, however long; the log says so. The store
+// itself it has from the database's leases: a Standby gives it up when it is wanted, another worker
+// of this process once it has noticed that the partition is no longer its own.
 //
 // step() does a bounded piece of work on whichever thread calls it (the worker's own restore
 // thread, or the test driver); request, cancel and take_finished are called by the worker and never
@@ -71,13 +72,10 @@ class Restorer {
   struct Job {
     Phase phase = Phase::kOpen;
     Claimed claimed = Claimed::kByAnyone;
-    std::unique_ptr<state::PartitionStore> store;
-    StorePosition position;
-    std::int64_t began_offset = 0;   // of the changelog
-    std::int64_t target_offset = 0;  // where this round of catching up ends
-    std::int64_t reached_offset = 0;
+    std::unique_ptr<state::PartitionLease> lease;      // in kOpen, until the store is there
+    std::optional<RollForward> store;                  // in every other phase
+    std::int64_t target_offset = 0;                    // where this round of catching up ends
     std::optional<events::Timestamp> unsettled_since;  // a transaction is open on the changelog
-    std::int64_t records = 0;
     events::Timestamp began_at;
     events::Timestamp warned_at;  // or when it began
     events::Timestamp next_try_at;
@@ -88,11 +86,16 @@ class Restorer {
   // The partitions of the jobs in a phase that are due for another try.
   std::vector<std::int32_t> due(Phase phase) const;
   events::Status open_stores();
+  // The partitions in kOpen whose stores are free.
+  std::vector<std::int32_t> granted();
   events::Status open_store(std::int32_t partition, Job& job, Watermarks all);
+  Job* find_open(std::int32_t partition);
   events::Status set_targets();
   std::vector<TopicPartition> changelogs(std::span<const std::int32_t> partitions) const;
   events::Status read_changelog(int timeout_ms);
   events::Status apply(Job& job, const events::RecordView& record);
+  // Writes what was applied; a store for which it is too late is to be opened again.
+  events::Status write(Job& job);
   events::Status end_of_catch_up(Job& job);
   events::Status agree_all();
   enum class Standing { kWhole, kNotYet, kSomebodyElses };
@@ -109,6 +112,7 @@ class Restorer {
   void try_again(std::int32_t partition, Job& job, const std::string& why);
   void start_over(const events::Error& error);
   void say_progress();
+  void say_restored();
   bool is_own(const Job& job) const;
   events::Result<std::map<std::string, std::int64_t>> input_offsets(std::int32_t partition,
                                                                     const Job& job);
@@ -136,6 +140,7 @@ class Restorer {
   // What was restored since the last time that nothing was, for the log.
   struct Round {
     std::int64_t partitions = 0;
+    std::int64_t warm = 0;
     std::int64_t records = 0;
     std::int64_t took_ms = 0;
   };

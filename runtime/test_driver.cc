@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
+#include <limits>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "events/partitioner.h"
+#include "runtime/standby.h"
 #include "runtime/task.h"
 
 namespace voketag::runtime {
@@ -70,6 +73,7 @@ struct TestDriver::Part {
   std::unique_ptr<Worker> worker;
   std::unique_ptr<MemoryViewSink> sink;
   std::unique_ptr<Projector> projector;
+  std::unique_ptr<Standby> standby;
   bool paused = false;
 };
 
@@ -80,7 +84,7 @@ struct TestDriver::Instance {
   std::shared_ptr<state::MemoryDisk> disk;  // what holds the database, if it lies in memory
   std::optional<state::MemoryDisk> disk_copy;
   std::unique_ptr<state::Database> database;
-  std::vector<Part> parts;
+  std::vector<Part> parts;  // the workers first, in the order of their processors
   events::Timestamp frozen_until;
   bool within_a_call = false;  // it stands still there: nothing may touch it
   bool alive() const { return database != nullptr; }
@@ -188,6 +192,13 @@ void TestDriver::start_instance(Instance& instance) {
     part.projector = std::make_unique<Projector>(log_, *projection, *part.sink, clock_, options);
     instance.parts.push_back(std::move(part));
   }
+  if (!options_.standbys) return;
+  std::vector<std::string> processors;
+  for (const auto& processor : system_.processors) processors.emplace_back(processor->name());
+  Part part;
+  part.name = "standby";
+  part.standby = std::make_unique<Standby>(log_, *instance.database, clock_, std::move(processors));
+  instance.parts.push_back(std::move(part));
 }
 
 // Kills the process: nothing is committed, nothing is left in order.
@@ -236,6 +247,7 @@ events::Status TestDriver::stop(const std::string& name) {
   Instance* const caller = std::exchange(stepping_, &instance);
   try {
     for (auto& part : instance.parts) {
+      if (part.standby) continue;
       const auto status = part.worker ? part.worker->stop() : part.projector->stop();
       if (!status && result) result = status;
     }
@@ -266,6 +278,13 @@ void TestDriver::step_part(Instance& instance, Part& part) {
       if (!options_.disturbed || below(2) == 0) status = part.worker->step(0);
       if (status && (!options_.disturbed || below(2) == 0)) {
         status = part.worker->restorer().step(0);
+      }
+    } else if (part.standby) {
+      // As the engine does while something is being restored.
+      if (options_.disturbed && below(4) == 0) {
+        part.standby->give_way();
+      } else {
+        status = part.standby->step(0);
       }
     } else {
       status = part.projector->step(0);
@@ -580,6 +599,40 @@ std::string TestDriver::unrest() const {
       }
     }
   }
+  return lagging_standby();
+}
+
+std::string TestDriver::lagging_standby() const {
+  for (const auto& instance : instances_) {
+    if (!instance->alive() || !options_.standbys) continue;
+    std::set<std::pair<std::string, std::int32_t>> unfollowed;
+    const auto followed = instance->parts.back().standby->followed();
+    for (std::size_t i = 0; i < system_.processors.size(); ++i) {
+      const auto& part = instance->parts[i];
+      const auto active = part.worker->active_partitions();
+      for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
+        if (std::ranges::find(active, partition) == active.end()) {
+          unfollowed.emplace(part.name, partition);
+        }
+      }
+    }
+    for (const auto& partition : followed) unfollowed.erase(partition);
+    if (!unfollowed.empty()) {
+      return "nobody in " + instance->name + " has " + unfollowed.begin()->first + " partition " +
+             std::to_string(unfollowed.begin()->second);
+    }
+    for (const auto& [processor, partition] : followed) {
+      const auto store = instance->database->open_partition(processor, partition);
+      const auto position = read_store_position(*store);
+      const auto reached = [&](std::int32_t which) {
+        if (which != partition) return std::numeric_limits<std::int64_t>::max();
+        return position ? position->changelog_offset : 0;
+      };
+      if (auto left = unread(changelog_topic(processor), reached); !left.empty()) {
+        return left + "the standby of " + instance->name;
+      }
+    }
+  }
   return {};
 }
 
@@ -631,7 +684,13 @@ std::string TestDriver::compare_local_state() const {
       std::map<std::string, std::string> local;
       std::map<std::string, std::string> recorded;
       const auto changelog = state(name);
-      for (const auto partition : instance->parts[i].worker->active_partitions()) {
+      auto partitions = instance->parts[i].worker->active_partitions();
+      if (options_.standbys) {
+        for (const auto& [processor, partition] : instance->parts.back().standby->followed()) {
+          if (processor == name) partitions.push_back(partition);
+        }
+      }
+      for (const auto partition : partitions) {
         const std::string prefix = std::to_string(partition) + "/";
         instance->database->open_partition(name, partition)
             ->scan("", [&](std::string_view key, std::string_view value) {

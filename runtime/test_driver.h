@@ -43,6 +43,7 @@ struct TestDriverOptions {
   // An undisturbed run has one instance and steps its parts in turn; a disturbed one has whatever
   // the seed brings.
   bool disturbed = false;
+  bool standbys = false;  // each instance has one (standby.h)
   // For so many steps things go wrong; then faults end and everything may come to rest.
   std::int64_t disturbed_steps = 3'000;
   std::int64_t steps_max = 200'000;
@@ -52,12 +53,12 @@ struct TestDriverOptions {
 // writes are gone (of a state in memory; on a disk it is kept).
 enum class StateFate { kKept, kLost, kOlderCopy, kUnsyncedLost };
 
-// Runs the engine over a simulated cluster, one step of one part at a time: workers, restorers and
-// projectors of several instances, each instance with a database of its own. Which part is
-// stepped, and what happens between the steps (crashes, one after the other too, and of whoever is
-// taking over; processes that stand still between two steps or within a call; new instances, clock
-// jumps, compaction, the faults of memory_log.h), follows from the seed alone; the same seed gives
-// the same run.
+// Runs the engine over a simulated cluster, one step of one part at a time: workers, restorers,
+// standbys and projectors of several instances, each instance with a database of its own.
+// Which part is stepped, and what happens between the steps (crashes, one after the other too, and
+// of whoever is taking over; processes that stand still between two steps or within a call; new
+// instances, clock jumps, compaction, the faults of memory_log.h), follows from the seed alone; the
+// same seed gives the same run.
 //
 // Now and then the disturbances pause until all work is done, and a quiet spell follows, of a
 // minute to eleven days: stores grow old, tombstones vanish, sessions end, groups that have nobody
@@ -74,7 +75,8 @@ class TestDriver {
   // Something that is to happen (an input, say) at about this step.
   void at_step(std::int64_t step, std::function<void()> action);
 
-  // Steps until every input is consumed, every row written, no transaction open and no timer set;
+  // Steps until every input is consumed, every row written, every standby close behind, no
+  // transaction open and no timer set;
   // time jumps to the next timer where there is nothing else to do. An error: something could not
   // be cured, or there was no rest within steps_max.
   events::Status run();
@@ -97,7 +99,8 @@ class TestDriver {
   // The state of a processor's partitions as its changelog has it: "partition/key" -> value,
   // without claims and commit records.
   std::map<std::string, std::string> state(std::string_view processor) const;
-  // Where the local state of an active partition differs from its changelog; empty: nowhere.
+  // Where the local state of an active or followed partition differs from its changelog; empty:
+  // nowhere.
   std::string compare_local_state() const;
   // The last steps, for a test that fails.
   std::string trace() const;
@@ -137,6 +140,7 @@ class TestDriver {
   bool consumed() const;
   // What is still to be done, or nothing.
   std::string unrest() const;
+  std::string lagging_standby() const;
   std::string unread(std::string_view topic,
                      const std::function<std::int64_t(std::int32_t)>& position) const;
   // The last value of each key of a changelog that begins with a prefix: "partition/key" -> value.

@@ -248,8 +248,11 @@ void Worker::on_lost(std::span<const std::int32_t> partitions) {
   }
 }
 
-// What a process that comes back after a crash can go on with.
+// What a process that comes back after a crash can go on with. The group did not wait for a dead
+// member: it has begun without it.
 void Worker::on_generation() {
+  if (!connected()) return;
+  end_former();
   if (!connected()) return;
   rebalanced_at_ = clock_.now();
   if (!owned_.contains(crash_marker_.partition())) crash_marker_.forget();

@@ -256,6 +256,16 @@ std::optional<std::int64_t> holder_of(const std::filesystem::path& directory) {
   return lock.l_pid;
 }
 
+PartitionLeases& Database::leases() {
+  return implementation_->leases;
+}
+
+std::unique_ptr<PartitionStore> Database::open_partition(std::unique_ptr<PartitionLease> lease) {
+  auto store = open_partition(lease->processor(), lease->partition());
+  store->implementation_->lease = std::move(lease);
+  return store;
+}
+
 std::unique_ptr<PartitionStore> Database::open_partition(std::string_view processor,
                                                          std::int32_t partition) {
   return std::unique_ptr<PartitionStore>(new PartitionStore(

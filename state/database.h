@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "events/error.h"
+#include "state/partition_lease.h"
 #include "state/store.h"
 
 namespace voketag::state {
@@ -32,7 +33,8 @@ std::optional<std::int64_t> holder_of(const std::filesystem::path& directory);
 // prefix of the key (docs/decisions/0003-one-database.md). Disposable: whatever is lost here is
 // read back from the changelogs.
 //
-// Thread-safe. Each PartitionStore is used by one thread at a time.
+// Thread-safe. Each PartitionStore is used by one thread at a time, and one store of a partition is
+// written to at a time: where several threads may want to, a lease says whose turn it is.
 class Database {
  public:
   // Opens or creates the database under `directory`. A corrupt one, or one in which the last run
@@ -61,6 +63,11 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  // Who may work on which partition, among the threads of this process.
+  PartitionLeases& leases();
+  // The lease must be granted; the store gives it back when it is destroyed.
+  std::unique_ptr<PartitionStore> open_partition(std::unique_ptr<PartitionLease> lease);
+  // Without a lease: to be read, or where nobody else in the process writes to it.
   std::unique_ptr<PartitionStore> open_partition(std::string_view processor,
                                                  std::int32_t partition);
 

@@ -36,6 +36,7 @@ struct Database::Implementation {
   std::unique_ptr<rocksdb::DB> db;  // none: in memory
   std::unique_ptr<Storage> storage;
   bool began_anew = false;
+  PartitionLeases leases;
 };
 
 struct PartitionStore::Implementation {
@@ -64,6 +65,7 @@ struct PartitionStore::Implementation {
   std::string position_key;
   rocksdb::WriteBatchWithIndex overlay;
   rocksdb::WriteBatch applied;
+  std::unique_ptr<PartitionLease> lease;  // none: it was opened without
 };
 
 }  // namespace voketag::state

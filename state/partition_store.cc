@@ -202,6 +202,10 @@ events::Status PartitionStore::write_applied(std::string_view position) {
   return self.database.result(status, "restoring the state " + self.name);
 }
 
+bool PartitionStore::wanted() const {
+  return implementation_->lease != nullptr && implementation_->lease->wanted();
+}
+
 std::optional<std::string> PartitionStore::position() const {
   auto& self = *implementation_;
   std::string sealed;

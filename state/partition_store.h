@@ -74,6 +74,9 @@ class PartitionStore final : public Store {
   // Removes all keys and the position of this partition.
   events::Status wipe();
 
+  // Whether somebody stands in line for this store, which was opened with a lease.
+  bool wanted() const;
+
  private:
   friend class Database;
   struct Implementation;

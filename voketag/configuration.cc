@@ -57,6 +57,9 @@ constexpr std::array kVariables = std::to_array<Variable>({
      "What the names of topics, consumer groups and transactional ids begin with"},
     {"VOKETAG_WORKERS", false, "one per core, 4 at most", "2",
      "Workers of what has much to do: batches, tokens, the view of products"},
+    {"VOKETAG_STANDBYS", false, "on", "off",
+     "Whether the state of the other instances is followed, so that a take-over needs no restore: "
+     "on or off"},
     {"VOKETAG_CHUNK_SIZE", false, "1024", "4096",
      "Products per chunk of a batch; a power of two. Batches keep the size they began with"},
     {"VOKETAG_PRODUCTS_IN_FLIGHT", false, "393216", "100000",
@@ -542,6 +545,12 @@ class ConfigurationReader {
       } else {
         problem(roles->where, parsed.error().message);
       }
+    }
+    if (const auto standbys = find("VOKETAG_STANDBYS")) {
+      if (standbys->text != "on" && standbys->text != "off") {
+        problem(standbys->where, "must be on or off, not " + shown(standbys->text));
+      }
+      result_.standbys = standbys->text == "on";
     }
     if (const auto level = find("VOKETAG_LOG_LEVEL")) {
       constexpr std::array<std::string_view, 6> kLevels = {"trace", "debug", "info",

@@ -81,6 +81,9 @@ class Configuration {
   std::int64_t products_in_flight = 393'216;
   // One per core, four at most: while one waits for its commit, another goes on.
   std::int64_t workers = std::clamp<std::int64_t>(std::thread::hardware_concurrency(), 1, 4);
+  // A take-over without them reads the whole changelog; what they cost is disk, and state is
+  // little.
+  bool standbys = true;
   std::int64_t block_cache_mib = 48;
   std::int64_t write_buffer_mib = 32;
   std::string log_level = "info";

@@ -451,6 +451,7 @@ Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory) 
   const auto job_options = make_options(random);
   const std::int64_t disturbed_steps = 1'000 + static_cast<std::int64_t>(random() % 4'000);
   const auto inputs = make_inputs(random, disturbed_steps);
+  const bool standbys = random() % 2 == 0;
   const auto system = main_job(job_options);
   Simulation result;
   Outcome outcomes[2];
@@ -460,6 +461,7 @@ Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory) 
                        .directory = directory,
                        .state_on = seed % kSeedsPerDisk == 0 ? StateOn::kDisk : StateOn::kMemory,
                        .disturbed = disturbed,
+                       .standbys = standbys,
                        .disturbed_steps = disturbed_steps});
     for (const auto& input : inputs) {
       driver.at_step(disturbed ? input.step : 0,

@@ -113,6 +113,7 @@ class Instance {
     options.instance = configuration_.instance;
     options.configuration_version = configuration_version();
     options.commit_interval_ms = static_cast<int>(configuration_.commit_interval_ms);
+    options.standbys = configuration_.standbys;
     engine_ = std::make_unique<runtime::Engine>(*log_, *database_, clock_, options);
     add_processors();
     if (has(Role::kProjections)) add_projections();

@@ -31,6 +31,12 @@ std::string name_of(std::string_view processor, std::int32_t partition) {
   return std::string(processor) + "/" + std::to_string(partition);
 }
 
+// None: a rebuild has not come to its end yet.
+std::optional<std::string> agreed_at(const runtime::StorePosition& position) {
+  if (position.agreed_at_ms == 0) return std::nullopt;
+  return events::Timestamp{position.agreed_at_ms}.to_string();
+}
+
 void write_position(JsonText& json, const std::optional<runtime::StorePosition>& position) {
   json.name("position");
   if (!position) {
@@ -46,7 +52,7 @@ void write_position(JsonText& json, const std::optional<runtime::StorePosition>&
   } else {
     json.null();
   }
-  json.member("agreed_at", events::Timestamp{position->agreed_at_ms}.to_string()).end_object();
+  json.member("agreed_at", agreed_at(*position)).end_object();
 }
 
 void print_json(Session& session, const std::vector<PartitionSummary>& summaries) {
@@ -92,7 +98,7 @@ void print_partitions(Session& session, const std::vector<PartitionSummary>& sum
     const auto& position = summary.position;
     table.add({summary.processor, std::to_string(summary.partition),
                position ? with_thousands(position->changelog_offset) : "none",
-               position ? events::Timestamp{position->agreed_at_ms}.to_string() : "",
+               position ? agreed_at(*position).value_or("not yet") : "",
                with_thousands(summary.keys()),
                bytes_text(static_cast<unsigned long long>(summary.bytes()))});
   }
@@ -286,8 +292,9 @@ void add_state_inspect(CLI::App& parent, Session& session) {
       "Also beside a running process: it is read as it is at this moment, and nothing is\n"
       "written. Per partition: the changelog offset up to which it is applied, the next offset\n"
       "of each input (the last commit record), when that was last known to be everything, the\n"
-      "next timer, and who has claimed the partition; what is wide is shown with --partition,\n"
-      "and with --json. The exit code is 1 when nothing of what was asked for is kept.");
+      "next timer, and who has claimed the partition (of those that others own, this is what the\n"
+      "standby has); what is wide is shown with --partition, and with --json. The exit code is 1\n"
+      "when nothing of what was asked for is kept.");
   auto options = std::make_shared<Options>();
   add_selection_options(*command, options->selection);
   add_text(*command, "--table", options->table, "Only this table, such as batch")

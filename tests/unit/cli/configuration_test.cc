@@ -126,6 +126,7 @@ TEST_F(ConfigurationTest, ErrorsNameVariableFaultAndExample) {
            {"VOKETAG_MOCK_BLOCK_TIME_MS", "-1", "between 0"},
            {"VOKETAG_CHUNK_SIZE", "1000", "power of two"},
            {"VOKETAG_ROLES", "ingress,token", "did you mean tokens?"},
+           {"VOKETAG_STANDBYS", "yes", "on or off"},
            {"VOKETAG_LOG_LEVEL", "loud", "trace, debug"},
            {"VOKETAG_LOG_FORMAT", "xml", "json or text"},
            {"BLOCKCHAIN_RPC_URL", "https://rpc.example/SECRETKEY", "mock chain only"},
@@ -232,12 +233,14 @@ TEST_F(ConfigurationTest, FileStandsBelowTheEnvironment) {
                                 "commit_interval_ms = 20\n"
                                 "verification_url_base = \"https://a.example/\"\n"
                                 "kafka_sasl_username = \"me\"\n"
+                                "standbys = \"off\"\n"
                                 "roles = \"projections\"\n");
   const auto configuration =
       Configuration::load({{"VOKETAG_KAFKA", "from-environment:9092"}}, path);
   ASSERT_TRUE(configuration) << configuration.error().message;
   EXPECT_EQ(*configuration->kafka(), "from-environment:9092");
   EXPECT_EQ(configuration->commit_interval_ms, 20);
+  EXPECT_FALSE(configuration->standbys);
   EXPECT_EQ(configuration->verification_url_base, "https://a.example");
   EXPECT_THAT(configuration->roles, ElementsAre(Role::kProjections));
   EXPECT_THAT(configuration->kafka_properties(), Contains(Pair("sasl.username", "me")));

@@ -129,6 +129,17 @@ class StateTest : public ::testing::Test {
   std::unique_ptr<state::PartitionStore> store_;
 };
 
+// A standby that reads a changelog for the first time, say.
+TEST_F(StateTest, AStoreThatWasNeverWholeSaysSo) {
+  runtime::StorePosition position;
+  position.changelog_offset = 2;
+  position.rebuilt_from_ms = 1'763'800'000'000;
+  store_->apply("batch/a", "1");
+  ASSERT_TRUE(store_->write_applied(events::encode(position)));
+  EXPECT_THAT(run({"state", "inspect"}).output, HasSubstr("not yet"));
+  EXPECT_THAT(run({"state", "inspect", "--json"}).output, HasSubstr(R"("agreed_at":null)"));
+}
+
 TEST_F(StateTest, WhatFollowsFromTheChangelogIsEqual) {
   const std::int64_t end = fill();
   const PartitionVerdict verdict = verify();
