@@ -1,17 +1,15 @@
 #include "voketag/state/local_state.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "events/partitioner.h"
 #include "runtime/task.h"
+#include "voketag/processor_factory.h"
 
 namespace voketag::cli {
 namespace {
 
-constexpr std::array<std::string_view, 5> kProcessors = {"ingress", "batches", "tokens", "merkle",
-                                                         "anchoring"};
 // docs/formats.md: timer/<due in ms, 20 digits>/<name>
 constexpr std::string_view kTimerPrefix = "timer/";
 constexpr std::size_t kDueDigits = 20;
@@ -19,14 +17,16 @@ constexpr std::size_t kDueDigits = 20;
 }  // namespace
 
 events::Status StateSelection::check() const {
-  if (!processor || std::ranges::find(kProcessors, *processor) != kProcessors.end()) return {};
+  if (!processor || std::ranges::find(kProcessorNames, *processor) != kProcessorNames.end()) {
+    return {};
+  }
   return events::fail(events::Errc::kInvalid,
                       "--processor must be ingress, batches, tokens, merkle or anchoring");
 }
 
 events::Status for_each_store(state::Database& database, const StateSelection& selection,
                               const StoreVisitor& visit) {
-  for (const std::string_view processor : kProcessors) {
+  for (const std::string_view processor : kProcessorNames) {
     if (selection.processor && *selection.processor != processor) continue;
     for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
       if (selection.partition && *selection.partition != partition) continue;
