@@ -45,32 +45,46 @@ struct WorkRun {
   std::optional<std::string> topic;
   std::optional<std::int64_t> from_offset;  // first record of the run
   std::optional<std::int64_t> to_offset;    // last record of the run
+  // No handler saw the run's only record: it was set aside for what the world did to it (it killed
+  // the process, the log did not take what came of it).
+  std::optional<std::string> refused_reason;
+  std::optional<std::string> refused_detail;
   std::optional<std::string> timer;
   std::optional<std::int64_t> fired_at_ms;  // the time the timer's handler saw
   static constexpr auto fields() {
     using E = WorkRun;
-    return std::tuple{events::Field{"topic", &E::topic, "Input topic of the run"},
-                      events::Field{"from_offset", &E::from_offset, "First record of the run"},
-                      events::Field{"to_offset", &E::to_offset, "Last record of the run"},
-                      events::Field{"timer", &E::timer, "Name of the timer that fired"},
-                      events::Field{"fired_at_ms", &E::fired_at_ms, "The time its handler saw"}};
+    return std::tuple{
+        events::Field{"topic", &E::topic, "Input topic of the run"},
+        events::Field{"from_offset", &E::from_offset, "First record of the run"},
+        events::Field{"to_offset", &E::to_offset, "Last record of the run"},
+        events::Field{"refused_reason", &E::refused_reason, "Why its record was not handled"},
+        events::Field{"refused_detail", &E::refused_detail, "The same for people"},
+        events::Field{"timer", &E::timer, "Name of the timer that fired"},
+        events::Field{"fired_at_ms", &E::fired_at_ms, "The time its handler saw"}};
   }
 };
 
-// What one transaction did on one partition: with it a successor knows where to go on, and a shadow
-// replay in which order records and timers met.
+// Where a partition stands after the transaction that moved it last: with it a successor knows
+// where to go on. What the transaction did is in the history (history.h).
 struct CommitRecord {
   std::vector<InputPosition> positions;  // of every input topic, by name
+  // Empty. Programs that kept no history wrote here what the transaction did, and in a rolling
+  // upgrade they take no commit record without it.
   std::vector<WorkRun> work;
   std::int64_t now_ms = 0;  // the largest broker time seen
   std::string configuration_version;
+  // Numbers the partition's transactions (history.h). None: of a program that kept no history.
+  std::optional<std::int64_t> sequence;
   static constexpr auto fields() {
     using E = CommitRecord;
-    return std::tuple{events::Field{"positions", &E::positions, "Where every input topic stands"},
-                      events::Field{"work", &E::work, "What the transaction did, in order"},
-                      events::Field{"now_ms", &E::now_ms, "The largest broker time seen"},
-                      events::Field{"configuration_version", &E::configuration_version,
-                                    "The configuration it was done under"}};
+    return std::tuple{
+        events::Field{"positions", &E::positions, "Where every input topic stands"},
+        events::Field{"work", &E::work, "Empty; see the history"},
+        events::Field{"now_ms", &E::now_ms, "The largest broker time seen"},
+        events::Field{"configuration_version", &E::configuration_version,
+                      "The configuration it was done under"},
+        events::Field{"sequence", &E::sequence, "Which of the partition's transactions it was",
+                      events::at_least(1)}};
   }
 };
 

@@ -61,7 +61,12 @@ Task::Task(processors::Processor& processor, std::int32_t partition, RestoredPar
       position_(std::move(restored.position)),
       committed_inputs_(std::move(restored.inputs)),
       open_inputs_(committed_inputs_) {
-  if (position_.commit) committed_now_ = {position_.commit->now_ms};
+  if (position_.commit) {
+    committed_now_ = {position_.commit->now_ms};
+    // Where a program that kept no history has been at work, the count goes on behind a gap: each
+    // transaction took at least two offsets of the changelog, so no number comes twice.
+    committed_sequence_ = position_.commit->sequence.value_or(position_.changelog_offset + 1);
+  }
   now_ = committed_now_;
   read_next_timer();
 }
@@ -134,13 +139,20 @@ void Task::refuse(const events::RecordView& record, std::string_view reason,
   if (!expected || record.offset < *expected) return;
   now_ = std::max(now_, record.timestamp);
   outputs.push_back(make_dead_letter(record, processor_.name(), reason, detail));
-  note_record(record);
+  // A run of its own: of this record alone a shadow cannot know what became of it.
+  WorkRun run;
+  run.topic = std::string(record.topic);
+  run.from_offset = run.to_offset = record.offset;
+  run.refused_reason = std::string(reason);
+  run.refused_detail = std::string(detail);
+  work_.push_back(std::move(run));
+  open_inputs_[std::string(record.topic)] = record.offset + 1;
 }
 
 void Task::note_record(const events::RecordView& record) {
   open_inputs_[std::string(record.topic)] = record.offset + 1;
   // Offsets between two records of a run (markers, aborted records) belong to nobody.
-  if (!work_.empty() && work_.back().topic && *work_.back().topic == record.topic) {
+  if (!work_.empty() && work_.back().topic == record.topic && !work_.back().refused_reason) {
     work_.back().to_offset = record.offset;
     return;
   }
@@ -160,10 +172,23 @@ bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputReco
                          " is not in its state; remove the state directory, it is rebuilt from the "
                          "changelogs");
   }
-  const std::string digits = key->substr(kTimerPrefix.size(), kDueDigits);
-  const std::string name = key->substr(kTimerPrefix.size() + kDueDigits + 1);
+  fire(key->substr(kTimerPrefix.size(), kDueDigits),
+       key->substr(kTimerPrefix.size() + kDueDigits + 1), *next_timer_, outputs);
+  return true;
+}
 
-  now_ = std::max(now_, *next_timer_);
+bool Task::fire_timer_again(std::string_view name, events::Timestamp fired_at,
+                            std::vector<events::OutputRecord>& outputs) {
+  const auto digits = store_->get(timer_of_key(name));
+  if (!digits) return false;
+  fire(*digits, std::string(name), std::max(fired_at, events::Timestamp{std::stoll(*digits)}),
+       outputs);
+  return true;
+}
+
+void Task::fire(const std::string& digits, const std::string& name, events::Timestamp at,
+                std::vector<events::OutputRecord>& outputs) {
+  now_ = std::max(now_, at);
   cause_ = events::begin_envelope("timer/" + std::string(processor_.name()) + "/" +
                                       std::to_string(partition_) + "/" + name + "/" + digits,
                                   source_, "voketag.timer.v1", now_);
@@ -185,7 +210,6 @@ bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputReco
     throw std::runtime_error("the timer " + name + " of " + std::string(processor_.name()) +
                              " cannot be handled: " + complaint->detail + ". Please report it");
   }
-  return true;
 }
 
 std::vector<events::OutputRecord> Task::changelog_records() const {
@@ -210,17 +234,32 @@ CommitRecord Task::commit_record() const {
   for (const auto& [topic, next_offset] : open_inputs_) {
     record.positions.push_back({topic, next_offset});
   }
-  record.work = work_;
   record.now_ms = now_.ms;
   record.configuration_version = configuration_version_;
+  record.sequence = open_sequence();
   return record;
+}
+
+// A claim does no work, and repeats the number before it: it may be made again, where its answer
+// was lost.
+std::int64_t Task::open_sequence() const {
+  return committed_sequence_ + (touched() ? 1 : 0);
+}
+
+TaskWork Task::history_entry() const {
+  TaskWork entry;
+  entry.partition = partition_;
+  entry.sequence = open_sequence();
+  if (work_.empty()) entry.positions = commit_record().positions;
+  entry.work = work_;
+  return entry;
 }
 
 events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
                                events::Timestamp wall_now) {
   if (changelog_offset) position_.changelog_offset = *changelog_offset + 1;
   position_.commit = commit_record();
-  position_.commit->work.clear();
+  committed_sequence_ = open_sequence();
   position_.agreed_at_ms = wall_now.ms;
   work_.clear();
   committed_inputs_ = open_inputs_;

@@ -12,6 +12,7 @@
 #include "events/error.h"
 #include "events/record.h"
 #include "processors/processor.h"
+#include "runtime/history.h"
 #include "runtime/position.h"
 #include "state/partition_store.h"
 
@@ -54,12 +55,18 @@ class Task final : private processors::Context {
               std::vector<events::OutputRecord>& outputs);
   // Fires at most one timer that is due by `wall_now`; false: none was.
   bool fire_timer(events::Timestamp wall_now, std::vector<events::OutputRecord>& outputs);
+  // Fires the timer of that name as it was fired once, whose handler saw `fired_at`, whatever else
+  // is due; false: no such timer is set. For a shadow.
+  bool fire_timer_again(std::string_view name, events::Timestamp fired_at,
+                        std::vector<events::OutputRecord>& outputs);
   std::optional<events::Timestamp> next_timer() const;
 
   // Whether the open transaction has touched this partition.
   bool touched() const { return !work_.empty(); }
   // What the changelog gets for the open transaction: every changed key, then the commit record.
   std::vector<events::OutputRecord> changelog_records() const;
+  // What the history gets for it.
+  TaskWork history_entry() const;
   // The transaction committed: state and position become durable. `changelog_offset` is that of
   // the transaction's last changelog record, none if it is not known (the store then replays a few
   // records more when it is opened next).
@@ -95,9 +102,12 @@ class Task final : private processors::Context {
   std::optional<Complaint> run_handler(Handler&& handler,
                                        std::vector<events::OutputRecord>& outputs);
   void note_record(const events::RecordView& record);
+  void fire(const std::string& digits, const std::string& name, events::Timestamp at,
+            std::vector<events::OutputRecord>& outputs);
   void erase_timer(std::string_view digits, std::string_view name);
   void read_next_timer();
   CommitRecord commit_record() const;
+  std::int64_t open_sequence() const;
 
   processors::Processor& processor_;
   const std::int32_t partition_;
@@ -110,6 +120,7 @@ class Task final : private processors::Context {
   std::map<std::string, std::int64_t> committed_inputs_;
   std::map<std::string, std::int64_t> open_inputs_;
   std::vector<WorkRun> work_;
+  std::int64_t committed_sequence_ = kFirstSequence;  // of the last commit record
   events::Timestamp now_;
   events::Timestamp committed_now_;
   std::optional<events::Timestamp> next_timer_;

@@ -26,6 +26,9 @@ constexpr std::int64_t kFencedWindowMs = 60'000;
 // was its own, and has ended whatever the id had open: that is how a take-over goes, not a feud.
 constexpr std::int64_t kRebalanceWindowMs = 5'000;
 constexpr std::int64_t kFencedPauseMs = 200;
+// What a record or timer may add to its transaction's record in the history, with room to spare:
+// that must fit into one message.
+constexpr std::size_t kWorkBytes = 512;
 // While partitions are being restored the worker looks often whether one is ready.
 constexpr int kRestoringWaitMs = 5;
 
@@ -56,6 +59,7 @@ Worker::Worker(Log& log, state::Database& database, processors::Processor& proce
       clock_(clock),
       options_(std::move(options)),
       changelog_(changelog_topic(processor.name())),
+      history_(history_topic(processor.name())),
       inputs_(processor.inputs()),
       restorer_(log, database, processor, clock,
                 RestorerOptions{options_.group, options_.transactional_id}) {}
@@ -297,6 +301,7 @@ events::Status Worker::claim_partitions() {
   }
   const Claim claim{options_.transactional_id};
   const std::string claim_json = events::encode(claim);
+  std::vector<TaskWork> history;
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   for (const auto& [partition, task] : unclaimed_) {
     events::OutputRecord record;
@@ -306,6 +311,10 @@ events::Status Worker::claim_partitions() {
     record.value = claim_json;
     if (const auto sent = producer_->send(std::move(record)); !sent) return abort(sent.error());
     if (const auto sent = send_changelog(*task); !sent) return changelog_failed(sent.error());
+    history.push_back(task->history_entry());
+  }
+  if (const auto sent = send_history(std::move(history)); !sent) {
+    return changelog_failed(sent.error());
   }
   // The unchanged offsets, and the commit record that goes with them, have the group check that
   // this is still the owner: one that is not must not write over its successor's claim.
@@ -429,8 +438,10 @@ events::Status Worker::fire_timers() {
 
 // `cause`: the record that they come from; null: a timer, or a record that was set aside.
 events::Status Worker::send_outputs(const events::RecordView* cause) {
+  transaction_bytes_ += kWorkBytes;
   for (auto& record : outputs_) {
     transaction_bytes_ += bytes_of(record);
+    if (!emitted_to_.contains(record.topic)) emitted_to_.insert(record.topic);
     const auto sent = producer_->send(std::move(record));
     if (sent) continue;
     if (sent.error().code == events::Errc::kInvalid) {
@@ -452,6 +463,7 @@ events::Status Worker::open_transaction() {
   in_transaction_ = true;
   transaction_began_at_ = clock_.now();
   transaction_bytes_ = 0;
+  emitted_to_.clear();
   // Records that came while the last transaction was being committed are many when work streams in.
   busy_ = transaction_records_ >= kBusyRecordsMin;
   transaction_records_ = 0;
@@ -486,11 +498,29 @@ events::Status Worker::send_changelog(const Task& task) {
   return {};
 }
 
+// One record, in one partition, however many tasks: each partition more would cost the brokers.
+events::Status Worker::send_history(std::vector<TaskWork> tasks) {
+  if (tasks.empty()) return {};
+  TransactionRecord transaction;
+  transaction.configuration_version = options_.configuration_version;
+  transaction.emitted_to.assign(emitted_to_.begin(), emitted_to_.end());
+  transaction.tasks = std::move(tasks);
+  events::OutputRecord record;
+  record.topic = history_;
+  record.partition = kHistoryPartition;
+  record.key = options_.transactional_id;
+  record.value = events::encode(transaction);
+  return producer_->send(std::move(record));
+}
+
 events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
+  std::vector<TaskWork> history;
   for (const auto& [partition, task] : tasks_) {
     if (!task->touched()) continue;
     if (const auto sent = send_changelog(*task); !sent) return sent;
+    history.push_back(task->history_entry());
   }
+  if (const auto sent = send_history(std::move(history)); !sent) return sent;
   for (const auto partition : released) {
     events::OutputRecord tombstone;
     tombstone.topic = changelog_;

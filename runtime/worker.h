@@ -101,6 +101,8 @@ class Worker final : private RebalanceListener {
   // Commits the open transaction; the partitions in `released` give up their claims with it.
   events::Status commit(std::span<const std::int32_t> released = {});
   events::Status send_changelog(const Task& task);
+  // What this transaction has done on these partitions.
+  events::Status send_history(std::vector<TaskWork> tasks);
   events::Status send_changelogs(std::span<const std::int32_t> released);
   std::vector<TopicPartitionOffset> open_positions(std::span<const std::int32_t> released) const;
   events::Status settle(const CommitResult& result);
@@ -128,6 +130,7 @@ class Worker final : private RebalanceListener {
   const Clock& clock_;
   const WorkerOptions options_;
   const std::string changelog_;
+  const std::string history_;
   const std::vector<std::string_view> inputs_;
 
   Restorer restorer_;
@@ -151,7 +154,8 @@ class Worker final : private RebalanceListener {
   bool in_transaction_ = false;
   events::Timestamp transaction_began_at_;
   std::size_t transaction_bytes_ = 0;
-  bool drained_ = false;  // the last poll brought nothing
+  std::set<std::string, std::less<>> emitted_to_;  // topics that the open transaction writes to
+  bool drained_ = false;                           // the last poll brought nothing
   std::size_t transaction_records_ = 0;
   bool busy_ = false;  // the last transaction had many records, so more are on their way
   std::vector<events::OutputRecord> outputs_;  // of the record or timer being handled

@@ -16,7 +16,7 @@ events::Result<kafka::KafkaOptions> kafka_options(const Configuration& configura
 // at once and clearly. kUnavailable: none does.
 events::Result<std::unique_ptr<kafka::KafkaLog>> open_kafka(const Configuration& configuration);
 
-// Every topic that VokeTag needs: the catalogue and the changelogs.
+// Every topic that VokeTag needs: the catalogue, the changelogs and the histories.
 std::vector<kafka::TopicSpec> all_topics();
 
 }  // namespace voketag::cli

@@ -217,9 +217,11 @@ bool forbids_work(std::string_view property) {
   return property != kMessageBytes;
 }
 
-// Retention says nothing about a topic that is only compacted.
+// Retention says nothing about a topic that is only compacted; and where records may expire, when
+// is the operators' choice: what the topic was created with is a beginning.
 bool matters(std::string_view property, const TopicSpec& spec) {
-  return spec.cleanup == Cleanup::kKeep || !property.starts_with("retention.");
+  const bool keeps_all = spec.cleanup == Cleanup::kKeep && !spec.config.contains("retention.ms");
+  return keeps_all || !property.starts_with("retention.");
 }
 
 std::string wrong_config(const std::string& topic, const std::string& property,

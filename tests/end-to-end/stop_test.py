@@ -16,13 +16,20 @@ PROCESSORS = ("ingress", "batches", "tokens", "merkle", "anchoring")
 
 
 def commit_records(system):
-    """Every commit record, by (processor, partition): pairs of changelog offset and record."""
+    """Every commit record with its work, which the history has, by (processor, partition): pairs of
+    changelog offset and record."""
     commits = {}
     for processor in PROCESSORS:
+        # A claim does no work and repeats the number before it.
+        work = {(task["partition"], task["sequence"]): task["work"]
+                for record in system.consume(processor + "-commits")
+                for task in json.loads(record["value"])["tasks"] if task["work"]}
         for record in system.consume(processor + "-changelog"):
             if record["key"] == "commit":
+                commit = json.loads(record["value"])
+                commit["work"] = work.pop((record["partition"], commit["sequence"]), [])
                 commits.setdefault((processor, record["partition"]), []).append(
-                    (record["offset"], json.loads(record["value"])))
+                    (record["offset"], commit))
     return commits
 
 

@@ -22,6 +22,7 @@
 #include "processors/views/batches_projection.h"
 #include "processors/views/merkle_subtrees_projection.h"
 #include "processors/views/products_projection.h"
+#include "runtime/shadow_replay.h"
 #include "tests/unit/token/reference_tree.h"
 
 namespace voketag::scenarios {
@@ -405,6 +406,33 @@ Outcome outcome_of(const TestDriver& driver, const runtime::TestSystem& system) 
   return outcome;
 }
 
+std::string check_shadows(TestDriver& driver, const runtime::TestSystem& system,
+                          const std::filesystem::path& scratch) {
+  Problems problems;
+  std::filesystem::create_directories(scratch);
+  for (const auto& processor : system.processors) {
+    const std::string name(processor->name());
+    const auto report =
+        runtime::replay_in_shadow(driver.log(), *processor, {.scratch = scratch},
+                                  [](const runtime::ShadowProgress&) { return true; });
+    if (!report) {
+      problems += "the shadow of " + name + ": " + report.error().message + "\n";
+      continue;
+    }
+    if (report->is_equal() && report->extra) continue;
+    problems += "the shadow of " + name + " emits " + std::to_string(report->equal) +
+                " outputs as they were, " + std::to_string(report->different) + " others, " +
+                std::to_string(report->missing) + " more and " +
+                std::to_string(report->extra.value_or(-1)) +
+                " less; timers unset: " + std::to_string(report->unset_timers) + "\n";
+    for (const auto& each : report->differences) {
+      problems +=
+          std::string(to_string(each.kind)) + " in " + each.topic + ": " + each.detail + "\n";
+    }
+  }
+  return problems;
+}
+
 std::string differences(const Outcome& expected, const Outcome& actual) {
   std::string text;
   std::set<std::string> names;
@@ -473,6 +501,7 @@ Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory) 
     problem += check_products(driver);
     if (status) problem += driver.compare_local_state();
     if (disturbed) problem += differences(outcomes[0], outcomes[1]);
+    if (disturbed && status) problem += check_shadows(driver, system, directory / "shadow");
     result.steps += driver.steps();
     result.disturbances = driver.disturbances();
     result.simulated_ms = driver.simulated_ms();

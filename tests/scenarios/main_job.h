@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <set>
@@ -48,6 +49,11 @@ std::string differences(const Outcome& expected, const Outcome& actual);
 // anchor proven up to a transaction that was submitted; the rows those of the events. Empty:
 // nothing.
 std::string check_products(runtime::TestDriver& driver);
+
+// Whether each processor, run again in a shadow in the order of its history, emits exactly what it
+// emitted, byte by byte, and nothing else: time and the world are records. Empty: it does.
+std::string check_shadows(runtime::TestDriver& driver, const runtime::TestSystem& system,
+                          const std::filesystem::path& scratch);
 
 // One seed: inputs, an undisturbed and a disturbed run, and whether they end alike. Empty: they do;
 // else what differs, and the trace of the last steps. `directory` is made and removed.

@@ -267,21 +267,23 @@ def audit_dead_letters(topics, inputs, conflicts, findings):
 def audit_work(topics, findings):
     """No record of a topic was worked on in two committed transactions of one processor.
 
-    A commit record names what its transaction did; the changelog's compaction may have taken old
-    ones away, so only what is there is looked at."""
+    The history names what each transaction did, and numbers the transactions of each partition."""
     for processor in PROCESSORS:
-        done = {}
-        for record in topics.records(processor + "-changelog"):
-            if record["key"] != "commit":
-                continue
-            for work in json.loads(record["value"])["work"]:
-                if "topic" not in work:
-                    continue
-                place = (processor, work["topic"], record["partition"])
-                if work["from_offset"] <= done.get(place, -1):
-                    findings.doubled.append(f"work of {processor} on {work['topic']} "
-                                            f"[{record['partition']}] {work['from_offset']}")
-                done[place] = max(done.get(place, -1), work["to_offset"])
+        done, last = {}, {}
+        for record in topics.records(processor + "-commits"):
+            for task in json.loads(record["value"])["tasks"]:
+                partition, sequence = task["partition"], task["sequence"]
+                findings.equal(f"the number of a transaction of {processor} partition {partition}",
+                               sequence, last.get(partition, 1) + bool(task["work"]))
+                last[partition] = sequence
+                for work in task["work"]:
+                    if "topic" not in work:
+                        continue
+                    place = (processor, work["topic"], partition)
+                    if work["from_offset"] <= done.get(place, -1):
+                        findings.doubled.append(f"work of {processor} on {work['topic']} "
+                                                f"[{partition}] {work['from_offset']}")
+                    done[place] = max(done.get(place, -1), work["to_offset"])
 
 
 def audit_views(url, winners, roots, findings):

@@ -24,6 +24,7 @@ from small_disk import mount_small_disk, unmount_small_disk
 from system import System
 
 SETTLE_S = 240
+SHADOW_S = 600
 # What a supervisor restarts: a service failed (docs/troubleshooting.md). Anything else is a finding
 # unless the fault under way explains it.
 RESTARTED_CODES = (3, 4)
@@ -245,6 +246,17 @@ def stop_all(world):
             world.expect(f"the exit code of {instance.name}", instance.stop(), 0)
 
 
+def replay_in_shadows(world):
+    """Each processor, run again over all that it met, must emit the same bytes and nothing else."""
+    for processor in checker.PROCESSORS:
+        world.progress.line(f"shadow of {processor}")
+        done = world.system.command("replay", "--processor", processor, check=False,
+                                    timeout_s=SHADOW_S)
+        if done.returncode != 0:
+            world.find(f"the shadow of {processor} ended with {done.returncode}: "
+                       f"{(done.stdout + done.stderr)[-3000:]}")
+
+
 def soak(options):
     planned = plan.draw_faults(options.seed, options.minutes, options.interval_s,
                                options.kinds)
@@ -270,6 +282,7 @@ def soak(options):
             checker.Topics(world.bootstrap, world.system.prefix), world.system.postgres,
             world.system.key, load.asked)
         world.findings += list(findings.lines())
+        replay_in_shadows(world)
         return report(options, figures, done, findings, world)
 
 

@@ -7,12 +7,15 @@
 
 #include "connectors/postgres/migrations.h"
 #include "connectors/postgres/view_generations.h"
+#include "events/partitioner.h"
 #include "voketag/commands/command.h"
 #include "voketag/commands/commands.h"
 #include "voketag/kafka_access.h"
 #include "voketag/nearest_name.h"
+#include "voketag/processor_factory.h"
 #include "voketag/projections.h"
 #include "voketag/replay/dry_run.h"
+#include "voketag/replay/processor_replay.h"
 #include "voketag/replay/replay_display.h"
 #include "voketag/replay/replay_report.h"
 #include "voketag/replay/view_replay.h"
@@ -34,6 +37,7 @@ constexpr int kWishTimeoutMs = 60'000;
 constexpr auto kWishPoll = std::chrono::milliseconds(100);
 
 struct Options {
+  ProcessorReplayOptions processor;
   std::string view;
   ViewReplayOptions replay;
   bool no_swap = false;
@@ -364,6 +368,7 @@ class ReplayCommand {
 };
 
 ExitCode replay(Session& session, Options& options) {
+  if (options.processor.processor) return replay_processor(session, options.processor);
   const auto start = parse_replay_start(options.replay.started_from);
   if (!start) return session.report(Errc::kInvalid, "--from: " + start.error().message);
   options.replay.start = *start;
@@ -372,8 +377,10 @@ ExitCode replay(Session& session, Options& options) {
     return session.report(Errc::kInvalid, "--lock-timeout-ms must be between 1 and 8000");
   }
   if (options.view.empty() && !options.status) {
-    return session.report(Errc::kInvalid,
-                          "which view? --view NAME. The views are: " + list_of(view_names()));
+    return session.report(
+        Errc::kInvalid,
+        "which view? --view NAME. The views are: " + list_of(view_names()) +
+            ". Or which processor? --processor NAME. The processors are: " + processor_names());
   }
   std::vector<ProjectionPointer> views = all_projections();
   if (!options.view.empty()) {
@@ -392,16 +399,50 @@ ExitCode replay(Session& session, Options& options) {
 
 }  // namespace
 
+// The options of a processor's replay; none of them goes with one of a view's.
+void add_processor_options(CLI::App& command, ProcessorReplayOptions& options) {
+  const std::vector<CLI::Option*> of_views =
+      command.get_options([](const CLI::Option* option) { return !option->check_name("--help"); });
+  auto* processor =
+      add_text(command, "--processor", options.processor,
+               "Run this processor over its old traffic in a shadow: " + processor_names())
+          ->type_name("NAME");
+  auto* partition = add_number(command, "--partition", options.partition, 0,
+                               events::kPartitionCount - 1, "Only this partition, 0 to 11");
+  auto* state = add_text(command, "--state", options.state,
+                         "Begin at this checkpoint of the state (`voketag state checkpoint`), not "
+                         "at the beginning");
+  auto* scratch = add_text(command, "--scratch", options.scratch,
+                           "Where there is room for the state and some 150 bytes per output; "
+                           "default: TMPDIR");
+  state->type_name("DIR");
+  scratch->type_name("DIR");
+  for (auto* option : {partition, state, scratch}) option->needs(processor);
+  for (auto* option : of_views) processor->excludes(option);
+}
+
 void add_replay(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "replay",
-      "Rebuild a view from the topics, beside the live one, and swap\n"
-      "Reads the topics from the beginning into new tables while the live view goes on, compares "
+      "Rebuild a view from the topics, or run a processor over old traffic in a shadow\n"
+      "--view: reads the topics from the beginning into new tables while the live view goes on, "
+      "compares "
       "both\n"
       "when they stand at equal offsets, and puts the new one in the old one's place in one\n"
       "transaction. Emits no event: what it refuses is listed. Can be ended at any moment "
       "(Ctrl-C,\n"
-      "kill -9) and gone on with. Exit code 0: done as asked; 1: not swapped, and why.");
+      "kill -9) and gone on with. Exit code 0: done as asked; 1: not swapped, and why.\n"
+      "--processor: does the processor's transactions again with this program's code, in the order "
+      "of\n"
+      "their history, with the records and timers that each had, over a state that is thrown away; "
+      "and\n"
+      "compares what it emits with what was emitted then, byte by byte. So a change is tried on "
+      "last\n"
+      "month's traffic before it runs. Emits nothing, joins no group, touches nothing that is "
+      "live. "
+      "Exit\n"
+      "code 0: equal; 1: different; 2: the history does not reach back far enough; 3: Kafka does "
+      "not answer.");
   auto options = std::make_shared<Options>();
   command->add_option("--view", options->view, "batches, products, merkle_subtrees or anchors")
       ->type_name("NAME");
@@ -438,12 +479,15 @@ void add_replay(CLI::App& parent, Session& session) {
       if (verb != other) verb->excludes(other);
     }
   }
+  add_processor_options(*command, options->processor);
   add_json_flag(*command, session);
   examples(*command,
            "  voketag replay --view products --dry-run\n"
            "  voketag replay --view products\n"
            "  voketag replay --view products --no-swap && voketag replay --view products --resume\n"
-           "  voketag replay --status");
+           "  voketag replay --status\n"
+           "  voketag replay --processor batches\n"
+           "  voketag replay --processor batches --state /backup/voketag-state --json");
   command->callback([&session, options] {
     session.action = [&session, options] { return replay(session, *options); };
   });

@@ -14,12 +14,6 @@
 
 #include "connectors/postgres/migrations.h"
 #include "connectors/postgres/postgres_view_sink.h"
-#include "processors/anchoring/anchoring_processor.h"
-#include "processors/anchoring/mock_chain.h"
-#include "processors/batches/batches_processor.h"
-#include "processors/ingress/ingress_processor.h"
-#include "processors/merkle/merkle_processor.h"
-#include "processors/tokens/tokens_processor.h"
 #include "runtime/clock.h"
 #include "runtime/engine.h"
 #include "state/database.h"
@@ -27,6 +21,7 @@
 #include "voketag/commands/commands.h"
 #include "voketag/kafka_access.h"
 #include "voketag/logging.h"
+#include "voketag/processor_factory.h"
 #include "voketag/projections.h"
 #include "voketag/stop_signal.h"
 #include "voketag/version.h"
@@ -111,7 +106,7 @@ class Instance {
     runtime::EngineOptions options;
     options.name_prefix = configuration_.topic_prefix;
     options.instance = configuration_.instance;
-    options.configuration_version = configuration_version();
+    options.configuration_version = factory_->configuration_version();
     options.commit_interval_ms = static_cast<int>(configuration_.commit_interval_ms);
     options.standbys = configuration_.standbys;
     engine_ = std::make_unique<runtime::Engine>(*log_, *database_, clock_, options);
@@ -130,11 +125,21 @@ class Instance {
  private:
   bool has(Role role) const { return roles_.contains(role); }
 
+  bool has_processor(std::string_view name) const {
+    return std::ranges::any_of(roles_, [&](Role role) { return to_string(role) == name; });
+  }
+
   Status read_keys() {
-    if (!has(Role::kIngress) && !has(Role::kBatches) && !has(Role::kTokens)) return {};
-    auto keys = configuration_.token_keys();
-    if (!keys) return tl::unexpected(keys.error());
-    keys_ = std::make_unique<processors::TokenKeys>(*std::move(keys));
+    std::optional<processors::TokenKeys> keys;
+    const auto needed = [&](std::string_view name) {
+      return has_processor(name) && ProcessorFactory::needs_keys(name);
+    };
+    if (std::ranges::any_of(kProcessorNames, needed)) {
+      auto configured = configuration_.token_keys();
+      if (!configured) return tl::unexpected(configured.error());
+      keys = *std::move(configured);
+    }
+    factory_ = std::make_unique<ProcessorFactory>(configuration_, std::move(keys));
     return {};
   }
 
@@ -173,57 +178,13 @@ class Instance {
     return {};
   }
 
-  std::string key_ids() const {
-    std::string ids;
-    for (int id = 0; id <= 255; ++id) {
-      if (keys_->find(static_cast<std::uint8_t>(id)) == nullptr) continue;
-      ids += (ids.empty() ? "" : ",") + std::to_string(id);
-    }
-    return ids;
-  }
-
-  // What a change of would give the same inputs other outputs.
-  std::string configuration_version() const {
-    JsonText json;
-    json.begin_object();
-    if (keys_) {
-      json.member("signing_key_id", static_cast<std::int64_t>(keys_->signing().id()))
-          .member("key_ids", key_ids());
-    }
-    json.member("chunk_size", configuration_.chunk_size)
-        .member("made_at_once_max", processors::kMadeAtOnceMax)
-        .member("products_in_flight", configuration_.products_in_flight)
-        .member("mock_block_time_ms", configuration_.mock_block_time_ms)
-        .end_object();
-    return json.text();
-  }
-
   void add_processors() {
-    const int workers = static_cast<int>(configuration_.workers);
-    if (has(Role::kIngress)) {
-      processors::IngressConfig config;
-      config.signing_key_id = keys_->signing().id();
-      config.chunk_size = configuration_.chunk_size;
-      engine_->add_processor(std::make_shared<processors::IngressProcessor>(config), 1);
-    }
-    if (has(Role::kBatches)) {
-      processors::BatchesConfig config;
-      config.products_in_flight_max = configuration_.products_in_flight;
-      engine_->add_processor(std::make_shared<processors::BatchesProcessor>(config, *keys_),
-                             workers);
-    }
-    if (has(Role::kTokens)) {
-      engine_->add_processor(std::make_shared<processors::TokensProcessor>(*keys_), workers);
-    }
-    if (has(Role::kMerkle)) {
-      engine_->add_processor(std::make_shared<processors::MerkleProcessor>(), 1);
-    }
-    if (has(Role::kAnchoring)) {
-      processors::MockChainConfig config;
-      config.block_time_ms = configuration_.mock_block_time_ms;
-      engine_->add_processor(std::make_shared<processors::AnchoringProcessor>(
-                                 std::make_unique<processors::MockChain>(config)),
-                             1);
+    for (const std::string_view name : kProcessorNames) {
+      if (!has_processor(name)) continue;
+      // Where the work of a batch lies.
+      const bool many = name == "batches" || name == "tokens";
+      engine_->add_processor(factory_->make(name),
+                             many ? static_cast<int>(configuration_.workers) : 1);
     }
   }
 
@@ -249,7 +210,7 @@ class Instance {
   const Configuration& configuration_;
   const std::set<Role> roles_;
   runtime::SystemClock clock_;
-  std::unique_ptr<processors::TokenKeys> keys_;
+  std::unique_ptr<ProcessorFactory> factory_;
   std::unique_ptr<kafka::KafkaLog> log_;
   std::unique_ptr<state::Database> database_;
   std::unique_ptr<runtime::Engine> engine_;

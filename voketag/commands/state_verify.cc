@@ -1,7 +1,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <ostream>
 
@@ -9,6 +8,7 @@
 #include "voketag/commands/state.h"
 #include "voketag/escaped_text.h"
 #include "voketag/kafka_access.h"
+#include "voketag/progress_line.h"
 #include "voketag/state/changelog_verifier.h"
 #include "voketag/state/checkpoint.h"
 #include "voketag/stop_signal.h"
@@ -20,47 +20,11 @@ using events::Errc;
 using events::Result;
 using events::Status;
 
-constexpr auto kFrame = std::chrono::milliseconds(100);
-constexpr auto kPlainInterval = std::chrono::seconds(5);
-constexpr int kBarColumns = 28;
-
 struct Options {
   StateSelection selection;
   std::optional<std::string> directory;
   std::optional<std::string> scratch;
   bool files_only = false;
-};
-
-// One line per partition at work: drawn over on a terminal, else every few seconds.
-class Progress {
- public:
-  explicit Progress(Terminal& terminal) : terminal_(terminal), live_(terminal) {}
-
-  bool update(const std::string& name, std::int64_t done, std::int64_t total) {
-    const auto now = std::chrono::steady_clock::now();
-    const bool drawn_over = terminal_.traits().error_is_terminal;
-    if (now - shown_at_ >= (drawn_over ? std::chrono::milliseconds(kFrame) : kPlainInterval)) {
-      shown_at_ = now;
-      const double fraction =
-          total == 0 ? 1 : static_cast<double>(done) / static_cast<double>(total);
-      std::string line = name;
-      if (drawn_over) line += "  " + progress_bar(terminal_, fraction, kBarColumns);
-      line += "  " + with_thousands(done) + " of " + with_thousands(total) + " changelog offsets";
-      if (drawn_over) {
-        live_.draw({line});
-      } else {
-        terminal_.error() << line << std::endl;
-      }
-    }
-    return !stop_requested();
-  }
-  void clear() { live_.clear(); }
-
- private:
-  Terminal& terminal_;
-  LiveLines live_;
-  // The first line of a short run would only flicker.
-  std::chrono::steady_clock::time_point shown_at_ = std::chrono::steady_clock::now();
 };
 
 class Verification {
@@ -111,13 +75,14 @@ class Verification {
     if (!log) return tl::unexpected(log.error());
     catch_stop_signals();
     ChangelogVerifier verifier(**log, scratch_);
-    Progress progress(session_.terminal());
+    ProgressLine progress(session_.terminal());
     const auto verify = [&](std::string_view processor, std::int32_t partition,
                             state::PartitionStore& store) -> Status {
       const std::string name = std::string(processor) + "/" + std::to_string(partition);
       auto verdict =
           verifier.verify(store, processor, partition, [&](std::int64_t done, std::int64_t total) {
-            return progress.update(name, done, total);
+            progress.update(name, done, total, "changelog offsets");
+            return !stop_requested();
           });
       if (!verdict) return tl::unexpected(verdict.error());
       if (*verdict) verdicts_.push_back(**std::move(verdict));

@@ -1,8 +1,5 @@
 #include "voketag/state/changelog_verifier.h"
 
-#include <stdlib.h>
-
-#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <deque>
@@ -14,7 +11,7 @@
 #include "processors/hash/sha256.h"
 #include "runtime/position.h"
 #include "runtime/task.h"
-#include "state/database.h"
+#include "state/scratch.h"
 #include "voketag/log_search.h"
 
 namespace voketag::cli {
@@ -54,48 +51,6 @@ Value unpack(std::string_view bytes) {
   std::memcpy(value.hash.data(), bytes.data() + kOffsetBytes, value.hash.size());
   return value;
 }
-
-// A database that is gone when this is.
-class Scratch {
- public:
-  static Result<std::unique_ptr<Scratch>> make(const std::filesystem::path& parent) {
-    std::string pattern = (parent / "voketag-verify-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) {
-      return fail(Errc::kInvalid, "cannot write to " + parent.string() + " (" +
-                                      std::strerror(errno) +
-                                      "); --scratch names a directory with room for the keys");
-    }
-    auto scratch = std::unique_ptr<Scratch>(new Scratch(pattern));
-    auto database = state::Database::open(
-        pattern, {.block_cache_bytes = 8U << 20, .write_buffer_bytes = 16U << 20});
-    if (!database) return tl::unexpected(database.error());
-    scratch->database_ = *std::move(database);
-    scratch->store_ = scratch->database_->open_partition("scratch", 0);
-    return scratch;
-  }
-  ~Scratch() {
-    store_.reset();
-    database_.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  Status put(std::string_view prefix, std::string_view key, std::optional<std::string_view> value) {
-    store_->apply(std::string(prefix) + std::string(key), value);
-    return store_->applied_bytes() < kAppliedBytesMax ? Status() : write();
-  }
-  Status write() { return store_->write_applied("scratch"); }
-  const state::PartitionStore& store() const { return *store_; }
-
- private:
-  explicit Scratch(std::filesystem::path directory) : directory_(std::move(directory)) {}
-
-  const std::filesystem::path directory_;
-  std::unique_ptr<state::Database> database_;
-  std::unique_ptr<state::PartitionStore> store_;
-};
 
 // Goes over the values in the order of their keys, some thousands in memory at a time.
 class ScratchCursor {
@@ -141,9 +96,10 @@ class Comparison {
     if (!marks) return tl::unexpected(marks.error());
     verdict_.changelog_end = marks->high;
     if (verdict_.fault) return {};
-    auto scratch = Scratch::make(scratch_parent);
+    auto scratch = state::Scratch::make(scratch_parent, "verify");
     if (!scratch) return tl::unexpected(scratch.error());
     scratch_ = std::move(*scratch);
+    values_ = scratch_->database().open_partition("values", 0);
     if (auto read = read_changelog(*marks, progress); !read) return read;
     check_commit();
     compare();
@@ -203,7 +159,7 @@ class Comparison {
                   "records of " + changelog_.topic + " were deleted while it was read; try again");
     }
     progress(total, total);
-    return scratch_->write();
+    return values_->write_applied("all");
   }
 
   static tl::unexpected<events::Error> ended() {
@@ -222,10 +178,16 @@ class Comparison {
       commit_ = events::encode(*commit);
       return {};
     }
-    if (later) return scratch_->put(kLaterPrefix, *record.key, "");
-    if (!record.value) return scratch_->put(kValuePrefix, *record.key, std::nullopt);
-    return scratch_->put(kValuePrefix, *record.key,
-                         pack({record.offset, processors::sha256(*record.value)}));
+    if (later) return keep(kLaterPrefix, *record.key, "");
+    if (!record.value) return keep(kValuePrefix, *record.key, std::nullopt);
+    return keep(kValuePrefix, *record.key,
+                pack({record.offset, processors::sha256(*record.value)}));
+  }
+
+  Status keep(std::string_view prefix, std::string_view key,
+              std::optional<std::string_view> value) {
+    values_->apply(std::string(prefix) + std::string(key), value);
+    return values_->applied_bytes() < kAppliedBytesMax ? Status() : values_->write_applied("some");
   }
 
   // Where the offset was not known when the state was written, the commit record lies behind it.
@@ -238,7 +200,7 @@ class Comparison {
   }
 
   void compare() {
-    ScratchCursor expected(scratch_->store());
+    ScratchCursor expected(*values_);
     const auto missing_before = [&](const std::optional<std::string_view>& key) {
       for (; expected.valid() && (!key || expected.key() < *key); expected.next()) {
         count(DifferenceKind::kMissing, expected.key(), expected.value().offset);
@@ -262,7 +224,7 @@ class Comparison {
   }
 
   void count(DifferenceKind kind, std::string_view key, std::optional<std::int64_t> offset) {
-    if (scratch_->store().get(std::string(kLaterPrefix) + std::string(key))) {
+    if (values_->get(std::string(kLaterPrefix) + std::string(key))) {
       ++verdict_.left_out;
       return;
     }
@@ -279,7 +241,8 @@ class Comparison {
   const runtime::StorePosition position_;
   const runtime::TopicPartition changelog_;
   PartitionVerdict& verdict_;
-  std::unique_ptr<Scratch> scratch_;
+  std::unique_ptr<state::Scratch> scratch_;
+  std::unique_ptr<state::PartitionStore> values_;  // in there
   std::optional<std::string> commit_;  // the last one before the position, without its work
   bool commit_is_later_ = false;
 };
