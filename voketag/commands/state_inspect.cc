@@ -186,8 +186,7 @@ class Inspection {
       for (const PartitionSummary& summary : summaries) print_details(session_, summary);
     } else {
       session_.terminal().output()
-          << "\nInputs, claim and timer of one: voketag state inspect "
-             "--processor "
+          << "\nInputs, claim, timer: voketag state inspect --processor "
           << summaries.front().processor << " --partition " << summaries.front().partition << '\n';
     }
   }
