@@ -161,7 +161,7 @@ def check_under_traffic(system):
         f"SELECT count(*) FROM voketag.{view}") > 0 for view in VIEWS), 60)
     readers = [Reader(system, "READ COMMITTED"), Reader(system, "REPEATABLE READ")]
     swaps = 0
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while swaps < 6 and time.monotonic() < deadline:
         view = VIEWS[swaps % len(VIEWS)]
         # Readers that come in close order may hold a view for longer than a swap waits.
@@ -193,10 +193,11 @@ def loaded(system, view):
         f"WHERE projection = '{view}' AND state = 'building'")
 
 
-def check_kill_while_loading(system):
-    """kill -9 in the middle of the load, twice; what was committed is not read again."""
+def killed_while_loading(system):
+    """Kills a replay once a part is loaded: (offsets it has passed, all of them), or None where it
+    had passed them all before; that one is dropped."""
     process = start_replay(system, "products")
-    await_true("a part is loaded", lambda: loaded(system, "products") > 0, 30, 0.01)
+    await_true("a part is loaded", lambda: loaded(system, "products") > 0, 60, 0.01)
     process.kill()
     process.wait()
     at = loaded(system, "products")
@@ -205,7 +206,16 @@ def check_kill_while_loading(system):
     total = system.count("SELECT sum(next_offset) FROM voketag.projection_positions WHERE "
                          "projection = 'products' AND generation = "
                          "voketag.live_generation('products')")
-    assert phase == "loading" and 0 < at < total, f"{phase}: {at} of {total}"
+    if phase == "loading" and at < total:
+        return at, total
+    system.command("replay", "--view", "products", "--abort")
+    return None
+
+
+def check_kill_while_loading(system):
+    """kill -9 in the middle of the load, twice; what was committed is not read again."""
+    at, total = await_true("a replay is killed while it loads",
+                           lambda: killed_while_loading(system), 180)
     second = replay(system, "products", check=False)
     assert "is unfinished" in second["message"] and "--resume" in second["message"], second
 
@@ -213,9 +223,13 @@ def check_kill_while_loading(system):
     process = start_replay(system, "products", "--resume")
     await_true("it is at work", lambda: json.loads(system.command(
         "replay", "--view", "products", "--status", "--json").stdout)["unfinished"]["at_work"], 30)
+    # It must not end before it has been asked.
     process.send_signal(signal.SIGSTOP)
-    system.command("replay", "--view", "products", "--pause")
+    pause = start_replay(system, "products", "--pause")
+    await_true("it is asked to pause", lambda: system.count(
+        "SELECT count(*) FROM voketag.projection_generations WHERE wish = 'pause'"), 30, 0.02)
     process.send_signal(signal.SIGCONT)
+    assert pause.wait(60) == 0, pause.stderr.read()
     assert process.wait(30) == 1 and "Paused" in process.stdout.read()
     paused_at = loaded(system, "products")
     assert paused_at >= at

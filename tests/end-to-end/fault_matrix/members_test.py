@@ -62,7 +62,6 @@ def twins(system, work, older):
     """The broker fences the older one at every turn; one of them ends and says why, or both do."""
     with case(9, "two processes with one VOKETAG_INSTANCE"):
         newer = system.start(older.name, VOKETAG_STATE_DIR=system.directory / "state-twin")
-        work.ask(GREAT)
 
         def one_gave_up():
             # Whoever has work to commit fences the other.

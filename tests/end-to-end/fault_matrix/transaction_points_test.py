@@ -121,13 +121,14 @@ def late_commit(proxy, instance, work):
 
 
 def partition_during_work(proxy, instance, work):
-    """Tokens hears that it is no member any more, or, where it was cut off within a transaction,
-    has waited in vain for the transaction's end and for another producer, and starts over."""
+    """Tokens hears that it is no member any more, or, where it was cut off within a transaction, has
+    waited in vain for its end: for longer than the session."""
     with case(14, "a partition of the network under load"):
         work.await_chunks(work.ask(GREAT, *[2000] * 8))
         before = len(instance.log())
         proxy.freeze()
-        noticed = (".tokens.one.0 lost 12 partitions", ".tokens.one.0 starts over in")
+        noticed = (".tokens.one.0 lost 12 partitions",
+                   ".tokens.one.0: the transaction came to nothing")
         await_true("tokens has noticed", lambda: any(
             text in instance.log()[before:] for text in noticed), 180)
         proxy.heal()
