@@ -76,9 +76,8 @@ class TestDriver {
   void at_step(std::int64_t step, std::function<void()> action);
 
   // Steps until every input is consumed, every row written, every standby close behind, no
-  // transaction open and no timer set;
-  // time jumps to the next timer where there is nothing else to do. An error: something could not
-  // be cured, or there was no rest within steps_max.
+  // transaction open and no timer set; time jumps to the next timer where there is nothing else to
+  // do. An error: something could not be cured, or there was no rest within steps_max.
   events::Status run();
 
   // ---- by hand, for scenarios

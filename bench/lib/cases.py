@@ -542,6 +542,71 @@ def _takeover_seconds(context: Context, survivor: VokeTag, victim: VokeTag) -> f
     return (awaited.result().last_ns - killed_ns) / 1e9
 
 
+# ---------------------------------------------------------------- take-over of much state
+
+
+def takeover_of_state(context: Context) -> CaseResult:
+    """The survivor of one round is the victim of the next, so that the state is made only once."""
+    result = CaseResult(
+        "takeover-of-state",
+        (
+            "The owner of much state shares it with a newcomer, and is ended with kill -9 at rest: "
+            "from the moment at which the newcomer is assigned the rest of the partitions to the "
+            "root of the last of 120 batches, when all of them have given output. With standbys it "
+            "has followed them before; without it reads their changelogs then."
+        ),
+    )
+    batches = RESTART_BATCHES // 10 if context.quick else RESTART_BATCHES
+    names = (f"bench-{number}" for number in itertools.count(1))
+    owner = VokeTag(context.stack, ROLES_TO_ROOT, next(names), TAKEOVER_SETTINGS)
+    owner.prepare()
+    owner.start()
+    try:
+        for _ in range(batches // 20_000):
+            _send_and_await_roots(context, owner, 20_000, 1)
+        for repetition in context.repeat():
+            for standbys in _alternate(repetition, "on", "off"):
+                settings = {**TAKEOVER_SETTINGS, "VOKETAG_STANDBYS": standbys}
+                heir = VokeTag(context.stack, ROLES_TO_ROOT, next(names), settings)
+                victim, owner = owner, heir
+                _measure_takeover_of_state(context, heir, victim, result, f"standbys {standbys}")
+                victim.erase_state()
+    finally:
+        owner.stop()
+    result.notes.append(
+        f"{batches:,} batches of one product had been through the state: "
+        f"{KEYS_PER_BATCH * batches:,} keys, half of which come over."
+    )
+    result.ratio(
+        "with standbys to without, to output", "standbys on, output", "standbys off, output",
+        at_most=0.5,
+    )
+    return result
+
+
+# A short session, since its timeout is not what is measured.
+TAKEOVER_SETTINGS = {"VOKETAG_KAFKA_SESSION_TIMEOUT_MS": "2000"}
+
+
+def _measure_takeover_of_state(
+    context: Context, heir: VokeTag, victim: VokeTag, result: CaseResult, name: str
+) -> None:
+    try:
+        heir.start()
+        if name == "standbys on":
+            heir.process.await_line("the standby follows", 180)
+        awaited = tools.Await(context.stack.kafka, heir.root_topic, records=120)
+        restored_before = len(heir.restores())
+    finally:
+        victim.process.kill()
+    tools.request_batches(context.stack.kafka, heir.request_topic, 120, 1)
+    last_ns = awaited.result().last_ns
+    taken_over = heir.restores()[restored_before:]
+    began_ns = min(restore.began_ns for restore in taken_over)
+    result.add(f"{name}, output", "s", (last_ns - began_ns) / 1e9)
+    result.add(f"{name}, records", "records", sum(restore.records for restore in taken_over))
+
+
 CASES = {
     "products-to-root": products_to_root,
     "products-to-postgres": products_to_postgres,
@@ -551,5 +616,6 @@ CASES = {
     "restart": restart,
     "takeover": takeover,
     "rebalance-pause": rebalance_pause,
+    "takeover-of-state": takeover_of_state,
     "replay-products": replay_products,
 }

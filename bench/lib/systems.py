@@ -3,11 +3,15 @@
 Each has start(), stop(), the topics a client uses, and the processes whose memory and CPU count.
 """
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -22,6 +26,12 @@ LOG_FOLDER = ROOT / ".dev/log/bench"
 # Roles that lead from a request to its root; all of them, to rows and anchors.
 ROLES_TO_ROOT = "ingress,batches,tokens,merkle"
 ALL_ROLES = "ingress,batches,tokens,merkle,anchoring,projections"
+
+
+@dataclass
+class Restore:
+    records: int  # of the changelogs
+    began_ns: int  # of CLOCK_MONOTONIC: when the group had given the partitions
 
 
 class VokeTag:
@@ -88,6 +98,20 @@ class VokeTag:
 
     def cpu_seconds(self) -> float:
         return self.process.cpu_seconds()
+
+    def restores(self) -> list[Restore]:
+        """What its log says of the restores that have ended, in their order."""
+        wall_ahead_ns = time.time_ns() - time.monotonic_ns()
+        found = []
+        for line in self.process.output().splitlines():
+            restored = re.search(r"restored .* (\d+) changelog records, in (\d+) ms", line)
+            if not restored:
+                continue
+            ended = datetime.fromisoformat(json.loads(line)["time"].replace("Z", "+00:00"))
+            ended_ns = int(ended.timestamp() * 1e9) - wall_ahead_ns
+            records, took_ms = (int(number) for number in restored.groups())
+            found.append(Restore(records, ended_ns - took_ms * 1_000_000))
+        return found
 
     def erase_state(self) -> None:
         shutil.rmtree(self.state_directory(), ignore_errors=True)
