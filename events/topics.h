@@ -21,8 +21,8 @@ struct Topic {
   std::string_view meaning;
 };
 
-// Every topic whose records outsiders may read or write. Changelogs come beside these, one per
-// processor: "<processor>-changelog", compacted.
+// Every topic whose records outsiders may read or write. Beside these, per processor, are
+// "<processor>-changelog", compacted, and "<processor>-commits", what its transactions did.
 std::span<const Topic> topic_catalogue();
 
 inline constexpr std::string_view kDeadLetters = "dead-letters";
