@@ -4,6 +4,8 @@
 #include <array>
 #include <thread>
 
+#include "connectors/kafka/metadata.h"
+
 namespace voketag::kafka {
 namespace {
 
@@ -88,13 +90,19 @@ void ask_who_leads(const Client& client, std::span<const TopicPartition> partiti
   for (const std::string& topic : topics) {
     const TopicHandle handle(rd_kafka_topic_new(client.get(), topic.c_str(), nullptr));
     if (handle == nullptr) continue;
-    const rd_kafka_metadata_t* metadata = nullptr;
     // Where it fails, so will the request that is made anew.
-    if (rd_kafka_metadata(client.get(), 0, handle.get(), &metadata,
-                          std::max(1, deadline.remaining_ms())) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-      rd_kafka_metadata_destroy(metadata);
-    }
+    static_cast<void>(fetch_metadata(client, handle.get(), deadline));
   }
+}
+
+std::set<std::string> ids_of(const rd_kafka_ConsumerGroupDescription_t& group) {
+  std::set<std::string> ids;
+  const std::size_t members = rd_kafka_ConsumerGroupDescription_member_count(&group);
+  for (std::size_t i = 0; i < members; ++i) {
+    ids.emplace(rd_kafka_MemberDescription_consumer_id(
+        rd_kafka_ConsumerGroupDescription_member(&group, i)));
+  }
+  return ids;
 }
 
 void wait_before_asking_again(const Deadline& deadline) {
@@ -181,26 +189,24 @@ Result<std::set<std::string>> Control::member_ids(std::string_view group) {
   const std::string group_name(group);
   const std::string what = "asking for the members of group " + group_name;
   const char* names[] = {group_name.c_str()};
-  auto event = ask(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, what, {},
-                   [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
-                     rd_kafka_DescribeConsumerGroups(client_->get(), names, 1, options, answers);
-                   });
-  if (!event) return tl::unexpected(event.error());
-  std::size_t count = 0;
-  const auto* answer = rd_kafka_event_DescribeConsumerGroups_result(event->get());
-  const auto** groups = rd_kafka_DescribeConsumerGroups_result_groups(answer, &count);
-  if (count != 1) return tl::unexpected(client_->error(RD_KAFKA_RESP_ERR__BAD_MSG, what));
-  std::set<std::string> ids;
-  if (const auto* error = rd_kafka_ConsumerGroupDescription_error(groups[0]); error != nullptr) {
-    if (rd_kafka_error_code(error) == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) return ids;
-    return tl::unexpected(client_->error(*error, what));
+  const Deadline deadline(client_->options().request_timeout_ms);
+  while (true) {
+    auto event = ask(RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS, what, {},
+                     [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
+                       rd_kafka_DescribeConsumerGroups(client_->get(), names, 1, options, answers);
+                     });
+    if (!event) return tl::unexpected(event.error());
+    std::size_t count = 0;
+    const auto* answer = rd_kafka_event_DescribeConsumerGroups_result(event->get());
+    const auto** groups = rd_kafka_DescribeConsumerGroups_result_groups(answer, &count);
+    if (count != 1) return tl::unexpected(client_->error(RD_KAFKA_RESP_ERR__BAD_MSG, what));
+    const auto* error = rd_kafka_ConsumerGroupDescription_error(groups[0]);
+    if (error == nullptr) return ids_of(*groups[0]);
+    const auto code = rd_kafka_error_code(error);
+    if (code == RD_KAFKA_RESP_ERR_GROUP_ID_NOT_FOUND) return std::set<std::string>{};
+    if (!passing(code) || deadline.passed()) return tl::unexpected(client_->error(*error, what));
+    wait_before_asking_again(deadline);
   }
-  const std::size_t members = rd_kafka_ConsumerGroupDescription_member_count(groups[0]);
-  for (std::size_t i = 0; i < members; ++i) {
-    ids.emplace(rd_kafka_MemberDescription_consumer_id(
-        rd_kafka_ConsumerGroupDescription_member(groups[0], i)));
-  }
-  return ids;
 }
 
 Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartition> partitions,
@@ -233,7 +239,8 @@ PartitionFailure read_listed(const rd_kafka_ListOffsets_result_t* answer, const 
       if (found->err != RD_KAFKA_RESP_ERR_NO_ERROR) return {found->err, name_of(client, asked[i])};
       offsets[i] = found->offset;
     }
-    if (offsets[i] < 0) return {RD_KAFKA_RESP_ERR__BAD_MSG, name_of(client, asked[i])};
+    // So it is told of a partition whose leader died before it could answer.
+    if (offsets[i] < 0) return {RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE, name_of(client, asked[i])};
   }
   return {};
 }

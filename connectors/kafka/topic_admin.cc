@@ -5,6 +5,7 @@
 #include <charconv>
 #include <thread>
 
+#include "connectors/kafka/metadata.h"
 #include "connectors/kafka/sender.h"
 
 namespace voketag::kafka {
@@ -19,18 +20,9 @@ constexpr int kReplicasMax = 3;
 constexpr int kLookAgainMs = 20;
 constexpr auto kNoError = RD_KAFKA_RESP_ERR_NO_ERROR;
 
-using Metadata = std::unique_ptr<const rd_kafka_metadata_t, Destroy<rd_kafka_metadata_destroy>>;
 using NewTopic = std::unique_ptr<rd_kafka_NewTopic_t, Destroy<rd_kafka_NewTopic_destroy>>;
 using ConfigResource =
     std::unique_ptr<rd_kafka_ConfigResource_t, Destroy<rd_kafka_ConfigResource_destroy>>;
-
-Result<Metadata> fetch_metadata(Client& client, const Deadline& deadline) {
-  const rd_kafka_metadata_t* metadata = nullptr;
-  const auto code =
-      rd_kafka_metadata(client.get(), 1, nullptr, &metadata, std::max(1, deadline.remaining_ms()));
-  if (code == RD_KAFKA_RESP_ERR_NO_ERROR) return Metadata(metadata);
-  return tl::unexpected(client.error(code, "asking for the brokers and topics"));
-}
 
 const rd_kafka_metadata_topic* find(const rd_kafka_metadata_t& metadata, const std::string& topic) {
   for (int i = 0; i < metadata.topic_cnt; ++i) {
@@ -126,7 +118,7 @@ Status create(Control& control, std::span<const TopicSpec* const> missing, int r
 Status await_metadata(Control& control, std::span<const TopicSpec* const> created,
                       const Deadline& deadline) {
   while (true) {
-    auto metadata = fetch_metadata(control.client(), deadline);
+    auto metadata = fetch_metadata(control.client(), nullptr, deadline);
     if (!metadata) return tl::unexpected(metadata.error());
     std::string waiting;
     for (const TopicSpec* spec : created) {
@@ -336,7 +328,7 @@ Result<std::unique_ptr<TopicAdmin>> TopicAdmin::open(const KafkaOptions& options
 
 Result<int> TopicAdmin::brokers() {
   const Deadline deadline(control_->client().options().request_timeout_ms);
-  auto metadata = fetch_metadata(control_->client(), deadline);
+  auto metadata = fetch_metadata(control_->client(), nullptr, deadline);
   if (!metadata) return tl::unexpected(metadata.error());
   return (*metadata)->broker_cnt;
 }
@@ -365,7 +357,7 @@ Result<int> TopicAdmin::ensure_topics(std::span<const TopicSpec> topics) {
 Result<std::vector<TopicReport>> TopicAdmin::describe(std::span<const TopicSpec> topics) {
   Client& client = control_->client();
   const Deadline deadline(client.options().request_timeout_ms);
-  auto metadata = fetch_metadata(client, deadline);
+  auto metadata = fetch_metadata(client, nullptr, deadline);
   if (!metadata) return tl::unexpected(metadata.error());
   std::vector<TopicReport> reports;
   std::vector<std::string> existing;

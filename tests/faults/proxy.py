@@ -6,12 +6,17 @@ so that a process can be killed, or its connection cut, at an exact point of a t
 anything in the program under test that knows of it.
 """
 
+import random
 import socket
 import struct
 import threading
 import time
 
 PASS, DROP, CUT = "pass", "drop", "cut"
+
+# TCP sends a lost packet again after this long at first (Linux's TCP_RTO_MIN), then after twice as
+# long, and so on.
+RETRANSMISSION_S = 0.2
 
 # Kafka's names of requests (the protocol guide's api keys).
 PRODUCE, FETCH, INIT_PRODUCER_ID, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 22, 26, 28
@@ -44,6 +49,7 @@ class Proxy:
         self.changed = threading.Condition()
         self.mode = PASS
         self.delay_s = 0.0
+        self.loss = 0.0
         self.open = set()
         self.closed = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -69,8 +75,13 @@ class Proxy:
         """Every piece takes so much longer."""
         self.delay_s = delay_s
 
+    def lose(self, share):
+        """Packets get lost. Whoever talks TCP sees no gap: what was lost is sent again, once more
+        if that is lost too, and what lies behind it waits."""
+        self.loss = share
+
     def heal(self):
-        self.delay_s = 0.0
+        self.delay_s = self.loss = 0.0
         self._set_mode(PASS)
 
     def close(self):
@@ -137,8 +148,13 @@ class Proxy:
         connection.close()
 
     def _await_passage(self):
-        if self.delay_s:
-            time.sleep(self.delay_s)
+        wait_s = self.delay_s
+        retransmission_s = RETRANSMISSION_S
+        while random.random() < self.loss:
+            wait_s += retransmission_s
+            retransmission_s *= 2
+        if wait_s:
+            time.sleep(wait_s)
         with self.changed:
             while self.mode == "frozen":
                 self.changed.wait()

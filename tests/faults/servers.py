@@ -152,7 +152,13 @@ class Broker(Server):
         subprocess.run(
             self.java("-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format", "--config",
                       f"{self.home}/server.properties", "--cluster-id", self.cluster.cluster_id),
-            check=True, capture_output=True, timeout=300)
+            check=True, capture_output=True, timeout=400)
+
+    def lose_disk(self):
+        """All that was written; the identity that it is started with is the same."""
+        assert not self.running()
+        shutil.rmtree(self.home / "data")
+        self.format()
 
     def start(self):
         assert not self.running()

@@ -14,6 +14,8 @@ from system import Instance
 READY_TIMEOUT_S = 240
 # Ends the wait for something that need not come: how long a fault stays if nothing shows.
 PATIENCE_S = 20
+# transaction_timeout_ms in connectors/kafka/options.h.
+TRANSACTION_TIMEOUT_S = 15
 
 
 class Faults:
@@ -121,6 +123,13 @@ class Faults:
         self.pause()
         self.world.broker.start().await_ready()
 
+    def broker_away(self):
+        """For longer than a transaction or a session lasts: when it is back, all are fenced at
+        once, with requests on their way."""
+        self.world.broker.kill()
+        self.pause(self.for_s + TRANSACTION_TIMEOUT_S)
+        self.world.broker.start().await_ready()
+
     def postgres_stop(self):
         self.world.postgres.stop()
         self.pause()
@@ -189,11 +198,21 @@ class Faults:
 
     # ---- the network
 
-    def kafka_slow(self):
-        proxy = self.world.kafka_proxies[self.target.name]
+    def slow(self, proxy):
         proxy.slow(self.dice.uniform(0.05, 0.6))
         self.pause(self.for_s + 4)
         proxy.heal()
+
+    def lossy(self, proxy):
+        proxy.lose(self.dice.uniform(0.05, 0.3))
+        self.pause(self.for_s + 4)
+        proxy.heal()
+
+    def kafka_slow(self):
+        self.slow(self.world.kafka_proxies[self.target.name])
+
+    def kafka_loss(self):
+        self.lossy(self.world.kafka_proxies[self.target.name])
 
     def kafka_cut(self):
         proxy = self.world.kafka_proxies[self.target.name]
@@ -207,6 +226,18 @@ class Faults:
         proxy.freeze()
         self.await_other_generation(PATIENCE_S)
         self.pause()
+        proxy.heal()
+
+    def postgres_slow(self):
+        self.slow(self.world.postgres_proxies[self.target.name])
+
+    def postgres_loss(self):
+        self.lossy(self.world.postgres_proxies[self.target.name])
+
+    def postgres_frozen(self):
+        proxy = self.world.postgres_proxies[self.target.name]
+        proxy.freeze()
+        self.pause(self.for_s + 4)
         proxy.heal()
 
     def postgres_cut(self):

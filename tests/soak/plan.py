@@ -9,8 +9,9 @@ INSTANCES = ("one", "two", "three")
 # Every kind comes once before any comes twice. What each does: faults.py.
 KINDS = (
     "kill", "kill_at_start", "freeze", "terminate", "scale", "broker_stop", "broker_kill",
-    "postgres_stop", "postgres_kill", "state_lost", "state_corrupt", "state_stale", "disk_full",
-    "same_name", "kafka_slow", "kafka_cut", "kafka_frozen", "postgres_cut", "foreign_transaction",
+    "broker_away", "postgres_stop", "postgres_kill", "state_lost", "state_corrupt", "state_stale",
+    "disk_full", "same_name", "kafka_slow", "kafka_loss", "kafka_cut", "kafka_frozen",
+    "postgres_slow", "postgres_loss", "postgres_cut", "postgres_frozen", "foreign_transaction",
 )
 FIRST_FAULT_S = 6
 LAST_FAULT_BEFORE_END_S = 4
