@@ -183,7 +183,7 @@ start_kafka() {
   write_server_properties "$home" >"$home/server.properties"
   if [[ ! -e $home/data/meta.properties ]]; then
     run_java "$home/format.log" -XX:TieredStopAtLevel=1 kafka.tools.StorageTool format \
-      --config "$home/server.properties" --cluster-id "$(random_base64url 16)"
+      --config "$home/server.properties" "--cluster-id=$(random_base64url 16)"  # it may begin with -
   fi
   start_process "$home/broker.pid" "$home/broker.out" \
     "${java_command[@]}" "$(class_archive "$home")" "-Dvoketag.log=$home/broker.log" \

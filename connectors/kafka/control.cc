@@ -9,6 +9,7 @@
 namespace voketag::kafka {
 namespace {
 
+using events::Errc;
 using events::Result;
 using runtime::GroupOffsets;
 using runtime::Isolation;
@@ -16,6 +17,8 @@ using runtime::TopicPartition;
 using runtime::Watermarks;
 
 constexpr int kAskAgainMs = 50;
+// The first of the calls that each ask who leads a partition by now.
+constexpr int kFirstCallMs = 1000;
 
 using AdminOptions =
     std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
@@ -254,7 +257,9 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
                            (partitions.size() > 1 ? " and others" : "");
   const PartitionList list = list_of(*client_, partitions);
   for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
-  while (true) {
+  // A request stays with the leader that it was sent to, even if that one dies: so it is given little
+  // time at first, and more each time in case that the brokers are only slow.
+  for (int call_ms = kFirstCallMs;; call_ms *= 2) {
     auto event = ask(
         RD_KAFKA_ADMIN_OP_LISTOFFSETS, what,
         [&](rd_kafka_AdminOptions_t* options) {
@@ -265,8 +270,15 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
         },
         [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
           rd_kafka_ListOffsets(client_->get(), list.get(), options, answers);
-        });
-    if (!event) return tl::unexpected(event.error());
+        },
+        std::min(call_ms, std::max(1, deadline.remaining_ms())));
+    if (!event) {
+      if (event.error().code != Errc::kTimeout || deadline.passed()) {
+        return tl::unexpected(event.error());
+      }
+      ask_who_leads(*client_, partitions, deadline);
+      continue;
+    }
     std::vector<std::int64_t> offsets;
     const PartitionFailure failure =
         read_listed(rd_kafka_event_ListOffsets_result(event->get()), *client_, partitions, offsets);

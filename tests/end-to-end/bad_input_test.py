@@ -40,13 +40,13 @@ def check_retry(system):
     assert tried.returncode == 1 and "not retryable" in tried.stderr, tried
     assert "refused by the view products alone" in tried.stderr, tried.stderr
     assert len(system.consume("tokens-generated")) == events_before
-    retried = [record for record in system.consume("batch-requested")
-               if "retry_of" in record["headers"]]
-    assert retried, "what ingress refused was to be sent again"
+    retried = {topic: sum("retry_of" in record["headers"] for record in system.consume(topic))
+               for topic in ("batch-requested", "batch-accepted")}
+    assert all(retried.values()), f"what ingress and batches refused was to be sent again: {retried}"
     begun, ended = system.events("audit-recorded")
     assert (begun["phase"], ended["phase"]) == ("begun", "ended"), (begun, ended)
     assert begun["run_id"] == ended["run_id"] and ended["reason"] == "a test", ended
-    assert (ended["sent"], ended["skipped"]) == (len(retried), 1), ended
+    assert (ended["sent"], ended["skipped"]) == (sum(retried.values()), 1), ended
     listed = json.loads(system.command("dlq", "list", "--json", "--limit", "100").stdout)
     refused = [letter["processor"] for letter in listed["dead_letters"] if not letter["retryable"]]
     assert refused == ["projector-products"], refused
