@@ -257,8 +257,8 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
                            (partitions.size() > 1 ? " and others" : "");
   const PartitionList list = list_of(*client_, partitions);
   for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
-  // A request stays with the leader that it was sent to, even if that one dies: so it is given little
-  // time at first, and more each time in case that the brokers are only slow.
+  // A request stays with the leader that it was sent to, even if that one dies: so it is given
+  // little time at first, and more each time in case that the brokers are only slow.
   for (int call_ms = kFirstCallMs;; call_ms *= 2) {
     auto event = ask(
         RD_KAFKA_ADMIN_OP_LISTOFFSETS, what,

@@ -78,8 +78,7 @@ std::string Sender::first_delivery_error() const {
   return {};
 }
 
-rd_kafka_resp_err_t Sender::enqueue(const events::OutputRecord& record, void* opaque,
-                                    Value value) {
+rd_kafka_resp_err_t Sender::enqueue(const events::OutputRecord& record, void* opaque, Value value) {
   SendTopic& target = topic(record.topic);
   if (record_bytes(record) > target.record_bytes_max) {
     return RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;

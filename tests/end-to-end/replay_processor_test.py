@@ -95,7 +95,7 @@ def a_disturbed_life(system, instance, dice):
 def check_usage(system):
     refused(system, "there is no processor 'batchs'; did you mean batches? The processors are: "
             "ingress, batches, tokens, merkle, anchoring", "--processor", "batchs")
-    refused(system, "--processor excludes --view", "--processor", "batches", "--view", "products")
+    refused(system, "--view excludes --processor", "--processor", "batches", "--view", "products")
     refused(system, "--partition requires --processor", "--partition", "3")
     refused(system, "is no checkpoint: it has no checkpoint.json", "--processor", "batches",
             "--state", str(system.directory))
