@@ -1,7 +1,5 @@
 #include "state/memory_disk.h"
 
-#include <ranges>
-
 namespace voketag::state {
 namespace {
 
@@ -41,7 +39,8 @@ MemoryDisk::Entries::iterator MemoryDisk::remove(Entries::iterator place) {
 
 void MemoryDisk::lose_writes(std::size_t count) {
   for (; count > 0 && !undo_.empty(); --count) {
-    for (auto& [key, before] : undo_.back() | std::views::reverse) {
+    for (auto change = undo_.back().rbegin(); change != undo_.back().rend(); ++change) {
+      auto& [key, before] = *change;
       if (before) {
         entries_.insert_or_assign(key, *std::move(before));
       } else {
