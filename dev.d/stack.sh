@@ -188,7 +188,7 @@ start_kafka() {
   start_process "$home/broker.pid" "$home/broker.out" \
     "${java_command[@]}" "$(class_archive "$home")" "-Dvoketag.log=$home/broker.log" \
     -Xmx1g -Xms256m -XX:+UseG1GC kafka.Kafka "$home/server.properties"
-  await_process "$home/broker.pid" 90 kcat -L -b "127.0.0.1:$kafka_port" -m 1 && return 0
+  await_process "$home/broker.pid" 180 kcat -L -b "127.0.0.1:$kafka_port" -m 1 && return 0
   stop_process "$home/broker.pid" 5
   tail -n 20 "$home/broker.out" "$home/broker.log"
   echo "The broker did not answer on 127.0.0.1:$kafka_port."
