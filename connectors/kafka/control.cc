@@ -83,19 +83,23 @@ bool led_by_another(rd_kafka_resp_err_t code) {
 
 // librdkafka's admin requests take leader and epoch from its metadata cache and never renew it for
 // them: after a broker has restarted the same request would fail until the cache expires, a quarter
-// of an hour later. Asking for a topic's metadata renews its place in the cache.
-void ask_who_leads(const Client& client, std::span<const TopicPartition> partitions,
+// of an hour later. Asking for a topic's metadata renews its place in the cache. Returns whether
+// all topics are known to be there.
+bool ask_who_leads(const Client& client, std::span<const TopicPartition> partitions,
                    const Deadline& deadline) {
   std::set<std::string> topics;
   for (const TopicPartition& partition : partitions) {
     topics.insert(client.full_topic(partition.topic));
   }
+  bool all_there = true;
   for (const std::string& topic : topics) {
     const TopicHandle handle(rd_kafka_topic_new(client.get(), topic.c_str(), nullptr));
     if (handle == nullptr) continue;
-    // Where it fails, so will the request that is made anew.
-    static_cast<void>(fetch_metadata(client, handle.get(), deadline));
+    const auto metadata = fetch_metadata(client, handle.get(), deadline);
+    all_there = all_there && metadata && (*metadata)->topic_cnt == 1 &&
+                (*metadata)->topics[0].err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
   }
+  return all_there;
 }
 
 std::set<std::string> ids_of(const rd_kafka_ConsumerGroupDescription_t& group) {
@@ -273,10 +277,14 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
         },
         std::min(call_ms, std::max(1, deadline.remaining_ms())));
     if (!event) {
-      if (event.error().code != Errc::kTimeout || deadline.passed()) {
+      // librdkafka says "not found" of a topic that nobody leads for a moment, too.
+      const auto code = event.error().code;
+      if ((code != Errc::kTimeout && code != Errc::kNotFound) || deadline.passed()) {
         return tl::unexpected(event.error());
       }
-      ask_who_leads(*client_, partitions, deadline);
+      const bool all_there = ask_who_leads(*client_, partitions, deadline);
+      if (code == Errc::kNotFound && !all_there) return tl::unexpected(event.error());
+      wait_before_asking_again(deadline);
       continue;
     }
     std::vector<std::int64_t> offsets;
@@ -287,7 +295,9 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
       return tl::unexpected(client_->error(failure.code, what + " " + failure.where));
     }
     wait_before_asking_again(deadline);
-    if (led_by_another(failure.code)) ask_who_leads(*client_, partitions, deadline);
+    if (led_by_another(failure.code)) {
+      static_cast<void>(ask_who_leads(*client_, partitions, deadline));
+    }
   }
 }
 
