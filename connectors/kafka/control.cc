@@ -17,8 +17,6 @@ using runtime::TopicPartition;
 using runtime::Watermarks;
 
 constexpr int kAskAgainMs = 50;
-// The first of the calls that each ask who leads a partition by now.
-constexpr int kFirstCallMs = 1000;
 
 using AdminOptions =
     std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
@@ -218,7 +216,9 @@ Result<std::set<std::string>> Control::member_ids(std::string_view group) {
 
 Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartition> partitions,
                                                     Isolation isolation) {
-  const Deadline deadline(client_->options().request_timeout_ms);
+  // A request stays with the leader that it was sent to, even if that one dies, and is answered
+  // when its time is over: as much again is for asking the next one.
+  const Deadline deadline(2 * client_->options().request_timeout_ms);
   std::vector<Watermarks> marks(partitions.size());
   if (marks.empty()) return marks;
   const auto low = list_offsets(partitions, RD_KAFKA_OFFSET_SPEC_EARLIEST, isolation, deadline);
@@ -261,9 +261,7 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
                            (partitions.size() > 1 ? " and others" : "");
   const PartitionList list = list_of(*client_, partitions);
   for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
-  // A request stays with the leader that it was sent to, even if that one dies: so it is given
-  // little time at first, and more each time in case that the brokers are only slow.
-  for (int call_ms = kFirstCallMs;; call_ms *= 2) {
+  while (true) {
     auto event = ask(
         RD_KAFKA_ADMIN_OP_LISTOFFSETS, what,
         [&](rd_kafka_AdminOptions_t* options) {
@@ -274,8 +272,7 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
         },
         [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
           rd_kafka_ListOffsets(client_->get(), list.get(), options, answers);
-        },
-        std::min(call_ms, std::max(1, deadline.remaining_ms())));
+        });
     if (!event) {
       // librdkafka says "not found" of a topic that nobody leads for a moment, too.
       const auto code = event.error().code;
