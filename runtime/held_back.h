@@ -25,7 +25,7 @@ struct HeldBack {
   TopicPartition partition;
   std::int64_t offset = 0;   // the last stable offset: the open transaction begins with this record
   std::int64_t offsets = 0;  // how many from there on nobody sees: its records and all behind them
-  events::Timestamp since;   // when that record was written; unset before written_at was asked
+  events::Timestamp since;   // when that record was written; unset before it was read
   bool operator==(const HeldBack&) const = default;
 };
 
@@ -39,8 +39,8 @@ events::Result<std::vector<HeldBack>> only_old(Log& log, std::vector<HeldBack> f
                                                events::Timestamp now);
 
 // What happened to what; and what to do. The log does not tell whose transaction it is: a tool of
-// Kafka's does. `prefix` comes before the topic's name.
-std::string describe(const HeldBack& held_back, std::string_view prefix, events::Timestamp now);
+// Kafka's does. `prefix` comes before the topic's name; `open_ms` is for how long it has been open.
+std::string describe(const HeldBack& held_back, std::string_view prefix, std::int64_t open_ms);
 std::string cure(const HeldBack& held_back, std::string_view prefix);
 
 // Looks from time to time, and warns of each such partition once a minute as long as it lasts. Used
@@ -50,19 +50,22 @@ class HeldBackWatch {
   HeldBackWatch(Log& log, const Clock& clock, std::string prefix,
                 std::vector<TopicPartition> partitions);
 
-  // Two questions to the brokers, more only where a partition has not moved since the last look.
-  // What they do not answer is nothing new: others say so. Returns those it has warned of.
+  // Two questions to the brokers, more only where a partition has not moved for kHeldBackMs. What
+  // they do not answer is nothing new: others say so. Returns those it has warned of.
   std::vector<HeldBack> look();
 
  private:
-  bool has_not_moved(const HeldBack& found) const;
+  struct Seen {
+    std::int64_t offset = 0;
+    Moment first_at;  // by the steady clock: an age by the time of day may be hours wrong
+  };
 
   Log& log_;
   const Clock& clock_;
   const std::string prefix_;
   const std::vector<TopicPartition> partitions_;
-  std::map<TopicPartition, std::int64_t> last_look_;  // the offsets where transactions were open
-  std::map<TopicPartition, events::Timestamp> warned_at_;
+  std::map<TopicPartition, Seen> seen_;  // where transactions were open at the last look
+  std::map<TopicPartition, Moment> warned_at_;
 };
 
 }  // namespace voketag::runtime

@@ -148,6 +148,8 @@ class TransactionalProducer {
   virtual CommitResult abort() = 0;
   // The offset of the last record that was acknowledged for this partition since begin().
   virtual std::optional<std::int64_t> last_offset(const TopicPartition& partition) const = 0;
+  // The time that the broker gave the last such record, if it gave any (topics use LogAppendTime).
+  virtual std::optional<events::Timestamp> last_time(const TopicPartition& partition) const = 0;
 };
 
 // A producer without transactions, idempotent, acks=all. Thread-safe.

@@ -72,7 +72,7 @@ std::int32_t Broker::initialise(const std::string& id) {
 }
 
 void Broker::commit_later(const std::string& id) {
-  const std::int64_t arrives_ms = now().ms + 1 + below(2'000);
+  const std::int64_t arrives_ms = moment().ms + 1 + below(2'000);
   identities.at(id).late_commit_ms = arrives_ms;
   due_at(arrives_ms);
 }
@@ -80,7 +80,7 @@ void Broker::commit_later(const std::string& id) {
 // It ends whatever is open of the id: the transaction that it was meant for, or the next one.
 void Broker::take_late_commits() {
   for (auto& [id, identity] : identities) {
-    if (!identity.late_commit_ms || *identity.late_commit_ms > now().ms) continue;
+    if (!identity.late_commit_ms || *identity.late_commit_ms > moment().ms) continue;
     identity.late_commit_ms.reset();
     const auto open = transactions.find(identity.transaction);
     if (open == transactions.end() || open->second.decision != Decision::kOpen) continue;
@@ -101,7 +101,7 @@ std::int64_t Broker::begin(const std::string& id) {
   identity.transaction = ++last_transaction_;
   Transaction& transaction = transactions[identity.transaction];
   transaction.id = id;
-  transaction.began_ms = now().ms;
+  transaction.began_ms = moment().ms;
   due_at(transaction.began_ms + options.transaction_timeout_ms + 1);
   return identity.transaction;
 }
@@ -131,10 +131,10 @@ void Broker::decide(std::int64_t number, Decision decision) {
   transaction.decision = decision;
   if (decision == Decision::kAborted) aborted_.insert(number);
   for (const auto& name : transaction.partitions) {
-    transaction.markers.push_back({now().ms + marker_delay_ms(name.topic), name, {}});
+    transaction.markers.push_back({moment().ms + marker_delay_ms(name.topic), name, {}});
   }
   for (const auto& [group_name, offsets] : transaction.offsets) {
-    transaction.markers.push_back({now().ms + marker_delay_ms(group_name), {}, group_name});
+    transaction.markers.push_back({moment().ms + marker_delay_ms(group_name), {}, group_name});
   }
   for (const auto& marker : transaction.markers) due_at(marker.due_ms);
   write_due_markers();
@@ -167,7 +167,7 @@ void Broker::write_due_markers() {
     auto& [number, transaction] = *current;
     if (transaction.decision == Decision::kOpen) continue;
     std::erase_if(transaction.markers, [&, number = number, &owner = transaction](const Marker& m) {
-      if (m.due_ms > now().ms) return false;
+      if (m.due_ms > moment().ms) return false;
       write_marker(number, owner, m);
       return true;
     });
@@ -179,7 +179,7 @@ void Broker::expire_transactions() {
   std::vector<std::int64_t> overdue;
   for (const auto& [number, transaction] : transactions) {
     if (transaction.decision == Decision::kOpen &&
-        now().ms - transaction.began_ms > options.transaction_timeout_ms) {
+        moment().ms - transaction.began_ms > options.transaction_timeout_ms) {
       overdue.push_back(number);
     }
   }
@@ -209,7 +209,7 @@ std::string Broker::add_member(const std::string& group_name, const std::set<std
   const std::string id = group_name + "-" + std::to_string(++last_member_);
   Member member;
   member.owned = owned;
-  member.polled_at_ms = now().ms;
+  member.polled_at_ms = moment().ms;
   due_at(member.polled_at_ms + options.session_timeout_ms + 1);
   Group& to = group(group_name);
   to.empty_since_ms.reset();
@@ -265,7 +265,7 @@ void Broker::complete_rebalance(Group& group) {
 void Broker::expire_members() {
   for (auto& [name, group] : groups_) {
     const auto expelled = std::erase_if(group.members, [&](const auto& entry) {
-      return now().ms - entry.second.polled_at_ms > options.session_timeout_ms;
+      return moment().ms - entry.second.polled_at_ms > options.session_timeout_ms;
     });
     if (expelled == 0) continue;
     rebalance(group);
@@ -276,7 +276,7 @@ void Broker::expire_members() {
 void Broker::keep_members() {
   for (auto& [name, group] : groups_) {
     for (auto& [id, member] : group.members) {
-      if (!member.is_dead) member.polled_at_ms = now().ms;
+      if (!member.is_dead) member.polled_at_ms = moment().ms;
     }
   }
 }
@@ -284,8 +284,8 @@ void Broker::keep_members() {
 void Broker::forget_offsets() {
   for (auto& [name, group] : groups_) {
     if (!group.members.empty()) continue;
-    if (!group.empty_since_ms) group.empty_since_ms = now().ms;
-    if (now().ms - *group.empty_since_ms < kOffsetsRetentionMs) continue;
+    if (!group.empty_since_ms) group.empty_since_ms = moment().ms;
+    if (moment().ms - *group.empty_since_ms < kOffsetsRetentionMs) continue;
     std::erase_if(group.offsets, [&owner = group](const auto& offset) {
       const auto pending = owner.pending.find(offset.first);
       return pending == owner.pending.end() || pending->second.empty();

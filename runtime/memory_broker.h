@@ -119,11 +119,12 @@ class MemoryLog::Broker {
 
   // Whatever is due: markers, timeouts of transactions and sessions, offsets of empty groups.
   void tick() {
-    if (now().ms >= due_ms_) do_due();
+    if (moment().ms >= due_ms_) do_due();
   }
   bool chance(double probability);
   std::int64_t below(std::int64_t bound);
-  events::Timestamp now() const { return clock_.now(); }
+  events::Timestamp now() const { return clock_.now(); }  // what records are stamped with
+  Moment moment() const { return clock_.moment(); }
   bool call_fails() { return chance(options.faults.call_failed); }
   // The calling process stands still, perhaps, and others go on.
   void may_pause() {

@@ -105,7 +105,7 @@ class MemoryMembership final : public MemoryMember {
     }
     if (self() == nullptr) rejoin_after_expulsion(listener);
     if (self() == nullptr) return {};
-    self()->polled_at_ms = broker_.now().ms;
+    self()->polled_at_ms = broker_.moment().ms;
     // Before it joins the next round: what it says it owns must be what it owns.
     if (self()->target_pending) take_assignment(listener);
     if (self() == nullptr) return {};
@@ -293,7 +293,7 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     }
     begun_ = true;
     sent_ = 0;
-    offsets_.clear();
+    acknowledged_.clear();
     return {};
   }
 
@@ -311,7 +311,8 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
     end_early_if_haunted();
     if (transaction_ == 0) transaction_ = broker_.begin(id_);
     const auto to = destination(record);
-    offsets_[to] = broker_.append(to, record, transaction_, broker_.now());
+    const auto now = broker_.now();
+    acknowledged_[to] = {broker_.append(to, record, transaction_, now), now};
     ++sent_;
     return {};
   }
@@ -354,9 +355,14 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
   }
 
   std::optional<std::int64_t> last_offset(const TopicPartition& partition) const override {
-    const auto found = offsets_.find(partition);
-    if (found == offsets_.end()) return std::nullopt;
-    return found->second;
+    const auto found = acknowledged_.find(partition);
+    if (found == acknowledged_.end()) return std::nullopt;
+    return found->second.offset;
+  }
+  std::optional<events::Timestamp> last_time(const TopicPartition& partition) const override {
+    const auto found = acknowledged_.find(partition);
+    if (found == acknowledged_.end()) return std::nullopt;
+    return found->second.time;
   }
 
  private:
@@ -468,7 +474,11 @@ class MemoryTransactionalProducer final : public TransactionalProducer {
   bool haunted_ = false;
   std::int64_t transaction_ = 0;  // none before the first record
   std::int64_t sent_ = 0;
-  std::map<TopicPartition, std::int64_t> offsets_;
+  struct Acknowledged {
+    std::int64_t offset = 0;
+    events::Timestamp time;
+  };
+  std::map<TopicPartition, Acknowledged> acknowledged_;  // the last of each
 };
 
 class MemoryProducer final : public Producer {

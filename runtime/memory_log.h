@@ -23,10 +23,30 @@ class ManualClock final : public Clock {
  public:
   explicit ManualClock(events::Timestamp start = {1'700'000'000'000}) : now_(start) {}
   events::Timestamp now() const override { return now_; }
-  void advance(std::int64_t ms) { now_.ms += ms; }
+  Moment moment() const override { return moment_; }
+  void advance(std::int64_t ms) {
+    now_.ms += ms;
+    moment_.ms += ms;
+  }
+  // Somebody sets the time of day.
+  void set(events::Timestamp now) { now_ = now; }
 
  private:
   events::Timestamp now_;
+  Moment moment_{1'000'000'000'000};
+};
+
+// The clock of a machine whose time of day is not that of the others.
+class DeviatingClock final : public Clock {
+ public:
+  explicit DeviatingClock(const Clock& right) : right_(right) {}
+  events::Timestamp now() const override { return {right_.now().ms + ahead_ms_}; }
+  Moment moment() const override { return right_.moment(); }
+  void set_ahead(std::int64_t ms) { ahead_ms_ = ms; }
+
+ private:
+  const Clock& right_;
+  std::int64_t ahead_ms_ = 0;
 };
 
 // Thrown out of a commit where a simulated process dies in the middle of it. No std::exception, so

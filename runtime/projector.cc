@@ -52,7 +52,7 @@ Projector::~Projector() = default;
 
 events::Status Projector::step(int timeout_ms) {
   if (!connected()) {
-    if (clock_.now() < reconnect_at_) return {};
+    if (clock_.moment() < reconnect_at_) return {};
     if (const auto status = ensure_connected(); !status) {
       return may_come_back(status.error()) ? reconnect_later(status.error()) : status;
     }
@@ -132,7 +132,7 @@ events::Status Projector::reconnect_later(const events::Error& error) {
   former_.reset();
   membership_.reset();
   fetcher_.reset();
-  reconnect_at_ = {clock_.now().ms + kReconnectDelayMs};
+  reconnect_at_ = {clock_.moment().ms + kReconnectDelayMs};
   return {};
 }
 
@@ -226,7 +226,7 @@ events::Status Projector::place_inputs() {
 // While rows wait for their commit, no longer than until it is due.
 int Projector::wait_ms(int timeout_ms) const {
   if (records_ == 0) return timeout_ms;
-  const std::int64_t left_ms = committed_at_.ms + options_.commit_interval_ms - clock_.now().ms;
+  const std::int64_t left_ms = committed_at_.ms + options_.commit_interval_ms - clock_.moment().ms;
   return static_cast<int>(std::clamp<std::int64_t>(left_ms, 0, timeout_ms));
 }
 
@@ -321,7 +321,7 @@ const events::RecordView* Projector::find_record(const TopicPartition& partition
 // ---- the transaction ----------------------------------------------------------------------------
 
 bool Projector::commit_is_due() const {
-  const std::int64_t since_ms = clock_.now().ms - committed_at_.ms;
+  const std::int64_t since_ms = clock_.moment().ms - committed_at_.ms;
   if (records_ > 0) return drained_ || since_ms >= options_.commit_interval_ms;
   return since_ms >= options_.idle_advance_interval_ms && !advances().empty();
 }
@@ -341,7 +341,7 @@ events::Status Projector::commit() {
   const auto moves = advances();
   if (moves.empty()) return {};
   const auto committed = write_and_commit(moves);
-  committed_at_ = clock_.now();
+  committed_at_ = clock_.moment();
   if (!committed) {
     spdlog::warn("{} reads its positions again: {}", name_, committed.error().message);
     reload();
@@ -408,7 +408,7 @@ void Projector::give_hint() {
     if (!input.placed) continue;
     positions.push_back({input.partition.topic, input.partition.partition, input.committed});
   }
-  hinted_at_ = clock_.now();
+  hinted_at_ = clock_.moment();
   if (const auto hinted = log_.commit_hint(*membership_, positions); !hinted) {
     spdlog::debug("{} could not tell its group where it stands: {}", name_, hinted.error().message);
   }

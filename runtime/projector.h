@@ -141,7 +141,7 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
   std::unique_ptr<Membership> membership_;
   std::unique_ptr<Fetcher> fetcher_;
   std::unique_ptr<Producer> producer_;  // of dead letters
-  events::Timestamp reconnect_at_;
+  Moment reconnect_at_;
   bool assigned_once_ = false;
   // The member that a crash ended, as long as its group has not noticed: until it gives partitions
   // the projector goes on with those of the dead member. Positions are fenced by the sink.
@@ -160,8 +160,8 @@ class Projector final : private RebalanceListener, private ViewSink::RejectHandl
   bool drained_ = false;     // the last poll brought nothing
   bool batch_void_ = false;  // what is left of the batch was fetched for positions that do not hold
 
-  events::Timestamp committed_at_;
-  events::Timestamp hinted_at_;
+  Moment committed_at_;
+  Moment hinted_at_;
   // A rebalance callback cannot return an error: it is kept for the step it happened in.
   events::Status callback_status_;
   ProjectorCounts counts_;

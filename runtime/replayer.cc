@@ -63,11 +63,11 @@ std::vector<std::int64_t> Replayer::positions() const {
 events::Result<bool> Replayer::run_to(std::span<const std::int64_t> targets,
                                       const std::function<bool()>& go_on) {
   if (const auto aimed = aim(targets); !aimed) return tl::unexpected(aimed.error());
-  committed_at_ = heard_at_ = clock_.now();
+  committed_at_ = heard_at_ = clock_.moment();
   std::int64_t asked_after = counts_.commits;
   while (true) {
     const bool arrived = has_arrived();
-    const bool is_due = clock_.now().ms - committed_at_.ms >= options_.commit_interval_ms;
+    const bool is_due = clock_.moment().ms - committed_at_.ms >= options_.commit_interval_ms;
     if (arrived || is_due) {
       if (const auto committed = commit(); !committed) return tl::unexpected(committed.error());
       if (arrived) return true;
@@ -126,8 +126,8 @@ Status Replayer::read_some() {
     advance(*input, std::min(end.offset, input->target));
   }
   // Not before they have been handled: a commit may take longer than the silence that is allowed.
-  if (!batch.records.empty() || !batch.ends.empty()) heard_at_ = clock_.now();
-  if (clock_.now().ms - heard_at_.ms > options_.silence_max_ms) {
+  if (!batch.records.empty() || !batch.ends.empty()) heard_at_ = clock_.moment();
+  if (clock_.moment().ms - heard_at_.ms > options_.silence_max_ms) {
     return events::fail(Errc::kUnavailable,
                         "Kafka has delivered nothing for " +
                             std::to_string(options_.silence_max_ms / 1'000) +
@@ -207,7 +207,7 @@ Status Replayer::commit() {
   }
   rejects_.clear();
   records_ = 0;
-  committed_at_ = clock_.now();
+  committed_at_ = clock_.moment();
   return {};
 }
 

@@ -112,8 +112,8 @@ class Replayer final : private ViewSink::RejectHandler {
   std::map<std::string, std::vector<Input*>, std::less<>> by_topic_;  // then by partition
   std::vector<ReplayReject> rejects_;                                 // of the open transaction
   std::size_t records_ = 0;                                           // of the open transaction
-  events::Timestamp committed_at_;
-  events::Timestamp heard_at_;  // when the log last brought anything
+  Moment committed_at_;
+  Moment heard_at_;  // when the log last brought anything
   ReplayerCounts counts_;
 };
 

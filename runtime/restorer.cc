@@ -94,7 +94,7 @@ void Restorer::accept_requests() {
   for (const auto& [partition, claimed] : std::exchange(requests_, {})) {
     Job job;
     job.claimed = claimed;
-    job.began_at = job.warned_at = clock_.now();
+    job.began_at = job.warned_at = clock_.moment();
     jobs_.insert_or_assign(partition, std::move(job));
   }
 }
@@ -129,7 +129,7 @@ events::Status Restorer::step(int timeout_ms) {
 
 std::vector<std::int32_t> Restorer::due(Phase phase) const {
   std::vector<std::int32_t> partitions;
-  const events::Timestamp now = clock_.now();
+  const Moment now = clock_.moment();
   for (const auto& [partition, job] : jobs_) {
     if (job.phase == phase && job.next_try_at <= now) partitions.push_back(partition);
   }
@@ -137,7 +137,7 @@ std::vector<std::int32_t> Restorer::due(Phase phase) const {
 }
 
 void Restorer::try_again(std::int32_t partition, Job& job, const std::string& why) {
-  const events::Timestamp now = clock_.now();
+  const Moment now = clock_.moment();
   job.next_try_at = {now.ms + kRetryDelayMs};
   if (now.ms - job.warned_at.ms <= options_.overdue_ms) return;
   job.warned_at = now;
@@ -153,12 +153,12 @@ void Restorer::start_over(const events::Error& error) {
   fetcher_.reset();
   for (auto& [partition, job] : jobs_) {
     job.phase = Phase::kOpen;
-    job.next_try_at = {clock_.now().ms + kStartOverDelayMs};
+    job.next_try_at = {clock_.moment().ms + kStartOverDelayMs};
   }
 }
 
 void Restorer::say_progress() {
-  const events::Timestamp now = clock_.now();
+  const Moment now = clock_.moment();
   if (now.ms - said_progress_at_.ms < kProgressIntervalMs) return;
   said_progress_at_ = now;
   std::int64_t read = 0;
@@ -311,7 +311,7 @@ bool Restorer::fence_claim(std::int32_t partition, Job& job) {
   const std::string& id = claim->transactional_id;
   if (fenced_.contains(id)) return true;
   if (std::exchange(fence_tried_, true)) return false;
-  const auto began_at = clock_.now();
+  const Moment began_at = clock_.moment();
   // Initialising the id ends its owner and settles what it left open; the producer has no other
   // use.
   const auto throwaway = log_.open_producer(id);
@@ -321,7 +321,7 @@ bool Restorer::fence_claim(std::int32_t partition, Job& job) {
   }
   fenced_.insert(id);
   spdlog::info("{} fenced {} in {} ms", options_.transactional_id, id,
-               clock_.now().ms - began_at.ms);
+               clock_.moment().ms - began_at.ms);
   return false;  // what was settled by this is still to be read
 }
 
@@ -331,7 +331,7 @@ Restorer::Standing Restorer::standing(std::int32_t partition, Job& job, const Wa
   if (job.claimed == Claimed::kByThisIdOnly && !is_own(job)) return Standing::kSomebodyElses;
   job.phase = Phase::kAim;
   if (stable.high < all.high) {
-    const events::Timestamp now = clock_.now();
+    const Moment now = clock_.moment();
     if (!job.unsettled_since) job.unsettled_since = now;
     try_again(partition, job, "a transaction on its changelog is not settled");
     if (now.ms - job.unsettled_since->ms > kSettleGraceMs) fence_claim(partition, job);
@@ -467,15 +467,14 @@ events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std:
 
 events::Status Restorer::finish(std::int32_t partition, Job& job,
                                 std::map<std::string, std::int64_t> inputs) {
-  const events::Timestamp now = clock_.now();
   job.phase = Phase::kDone;
-  job.store->agree(now);
+  job.store->agree(clock_.now());
   if (const auto written = write(job); !written || job.phase == Phase::kOpen) return written;
   fetcher_->unassign({changelog_, partition});
   ++round_.partitions;
   round_.warm += job.store->began_warm() ? 1 : 0;
   round_.records += job.store->records();
-  round_.took_ms = std::max(round_.took_ms, now.ms - job.began_at.ms);
+  round_.took_ms = std::max(round_.took_ms, clock_.moment().ms - job.began_at.ms);
   hand_over({partition,
              RestoredPartition{job.store->take_store(), job.store->position(), std::move(inputs)}});
   return {};

@@ -72,13 +72,13 @@ class Restorer {
   struct Job {
     Phase phase = Phase::kOpen;
     Claimed claimed = Claimed::kByAnyone;
-    std::unique_ptr<state::PartitionLease> lease;      // in kOpen, until the store is there
-    std::optional<RollForward> store;                  // in every other phase
-    std::int64_t target_offset = 0;                    // where this round of catching up ends
-    std::optional<events::Timestamp> unsettled_since;  // a transaction is open on the changelog
-    events::Timestamp began_at;
-    events::Timestamp warned_at;  // or when it began
-    events::Timestamp next_try_at;
+    std::unique_ptr<state::PartitionLease> lease;  // in kOpen, until the store is there
+    std::optional<RollForward> store;              // in every other phase
+    std::int64_t target_offset = 0;                // where this round of catching up ends
+    std::optional<Moment> unsettled_since;         // a transaction is open on the changelog
+    Moment began_at;
+    Moment warned_at;  // or when it began
+    Moment next_try_at;
   };
   using Jobs = std::map<std::int32_t, Job>;
 
@@ -145,7 +145,7 @@ class Restorer {
     std::int64_t took_ms = 0;
   };
   Round round_;
-  events::Timestamp said_progress_at_;
+  Moment said_progress_at_;
   std::set<std::string> fenced_;  // since the last request, so that each id is fenced once
   bool fence_tried_ = false;      // in this step: one takes up to half a minute
 };

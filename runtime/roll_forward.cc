@@ -15,11 +15,14 @@ namespace {
 // A changelog keeps a tombstone for seven days after it was first compacted. A store to which a
 // tombstone is new may be a day younger than that.
 constexpr std::int64_t kStoreAgeMsMax = 6LL * 24 * 3600 * 1000;
+// A store that is stamped with a time so far ahead was written when the clock of this machine was
+// wrong, or is read when it is: its age cannot be known. Less than that the day above makes good.
+constexpr std::int64_t kStoreAheadMsMax = 12LL * 3600 * 1000;
 // A store that is followed was known to be whole a minute ago.
 constexpr std::int64_t kWarmAgeMsMax = 120'000;
 
-bool is_too_old(events::Timestamp fresh_at, events::Timestamp now) {
-  return now.ms - fresh_at.ms > kStoreAgeMsMax;
+bool may_be_too_old(events::Timestamp fresh_at, events::Timestamp now) {
+  return now.ms - fresh_at.ms > kStoreAgeMsMax || fresh_at.ms - now.ms > kStoreAheadMsMax;
 }
 
 // A key that the store has was in the changelog when it was read, so a tombstone behind it was not
@@ -36,8 +39,10 @@ std::string obstacle(const std::optional<StorePosition>& stored, Watermarks all,
     return "it is ahead of the changelog, so it belongs to another log";
   }
   if (stored->changelog_offset < all.low) return "the changelog no longer reaches back to it";
-  if (stored->changelog_offset < all.high && is_too_old(fresh_at(*stored), now)) {
-    return "it is older than the changelog keeps its tombstones";
+  if (stored->changelog_offset < all.high && may_be_too_old(fresh_at(*stored), now)) {
+    return now < fresh_at(*stored)
+               ? "it was written at a time that has not come yet, so its age is not known"
+               : "it is older than the changelog keeps its tombstones";
   }
   return {};
 }
@@ -112,7 +117,7 @@ void RollForward::agree(events::Timestamp at) {
 // A store never gets past a gap: its position would hide that there was one.
 events::Result<bool> RollForward::write(events::Timestamp now) {
   if (!unwritten_) return true;
-  if (is_too_old(fresh_at_, now)) return false;
+  if (may_be_too_old(fresh_at_, now)) return false;
   const auto written = store_->write_applied(events::encode(position_));
   if (!written) return tl::unexpected(written.error());
   unwritten_ = false;

@@ -43,7 +43,7 @@ events::Status Standby::step(int timeout_ms) {
     if (!opened) return tl::unexpected(opened.error());
     fetcher_ = *std::move(opened);
   }
-  if (clock_.now() >= paused_until_) {
+  if (clock_.moment() >= paused_until_) {
     if (const auto opened = open_stores(); !opened) return opened;
     set_targets();
   }
@@ -77,12 +77,12 @@ void Standby::shun(const TopicPartition& changelog, const events::Error& error) 
   spdlog::warn("the standby of {} rests for {} s: its changelog cannot be read: {}",
                name_of(jobs_.at(changelog).processor, changelog.partition), kShunMs / 1000,
                error.message);
-  shunned_until_[changelog] = {clock_.now().ms + kShunMs};
+  shunned_until_[changelog] = {clock_.moment().ms + kShunMs};
   give_up(changelog);
 }
 
 void Standby::take_free() {
-  const events::Timestamp now = clock_.now();
+  const Moment now = clock_.moment();
   std::erase_if(shunned_until_, [&](const auto& entry) { return entry.second <= now; });
   for (const auto& processor : processors_) {
     for (std::int32_t partition = 0; partition < events::kPartitionCount; ++partition) {
@@ -98,7 +98,7 @@ void Standby::take_free() {
 }
 
 void Standby::pause(const events::Error& error) {
-  const events::Timestamp now = clock_.now();
+  const Moment now = clock_.moment();
   paused_until_ = {now.ms + kPauseMs};
   if (now.ms - warned_at_.ms <= kWarnIntervalMs) return;
   warned_at_ = now;
@@ -136,8 +136,9 @@ events::Status Standby::open_store(const TopicPartition& changelog, Job& job, Wa
 // ---- following ----------------------------------------------------------------------------------
 
 void Standby::set_targets() {
+  const Moment now = clock_.moment();
+  if (now < next_targets_at_) return;
   const events::Timestamp asked_at = clock_.now();
-  if (asked_at < next_targets_at_) return;
   std::vector<TopicPartition> changelogs;
   for (const auto& [changelog, job] : jobs_) {
     if (job.store && !job.target) changelogs.push_back(changelog);
@@ -148,7 +149,7 @@ void Standby::set_targets() {
   for (std::size_t i = 0; i < changelogs.size(); ++i) {
     jobs_.at(changelogs[i]).target = Job::Target{(*marks)[i].high, asked_at};
   }
-  next_targets_at_ = {asked_at.ms + kTargetsIntervalMs};
+  next_targets_at_ = {now.ms + kTargetsIntervalMs};
 }
 
 events::Status Standby::read_changelogs(int timeout_ms) {

@@ -56,7 +56,7 @@ class Standby {
     // What was committed at a moment, to be reached.
     struct Target {
       std::int64_t offset = 0;
-      events::Timestamp asked_at;
+      events::Timestamp asked_at;  // the time of day: it goes into the store
     };
     std::optional<Target> target;
     bool caught_up = false;  // a target was reached, once
@@ -85,10 +85,10 @@ class Standby {
   Jobs jobs_;
   std::unique_ptr<Fetcher> fetcher_;  // there only while something is followed
   FetchBatch batch_;
-  std::map<TopicPartition, events::Timestamp> shunned_until_;
-  events::Timestamp paused_until_;
-  events::Timestamp warned_at_;
-  events::Timestamp next_targets_at_;
+  std::map<TopicPartition, Moment> shunned_until_;
+  Moment paused_until_;
+  Moment warned_at_;
+  Moment next_targets_at_;
   bool said_caught_up_ = true;
   std::int64_t records_ = 0;  // since it was last said
 };

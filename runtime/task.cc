@@ -163,8 +163,8 @@ void Task::note_record(const events::RecordView& record) {
   work_.push_back(std::move(run));
 }
 
-bool Task::fire_timer(events::Timestamp wall_now, std::vector<events::OutputRecord>& outputs) {
-  if (!next_timer_ || *next_timer_ > wall_now) return false;
+bool Task::fire_timer(events::Timestamp log_now, std::vector<events::OutputRecord>& outputs) {
+  if (!next_timer_ || *next_timer_ > log_now) return false;
   const auto key = store_->first_key(kTimerPrefix, timer_key(timer_floor_, ""));
   if (!key || key->size() <= kTimerPrefix.size() + kDueDigits) {
     throw state::Failure("the timer of " + std::string(processor_.name()) + " partition " +

@@ -53,13 +53,15 @@ class Task final : private processors::Context {
   // Moves past a record that must not be handled again, with a dead letter that says why.
   void refuse(const events::RecordView& record, std::string_view reason, std::string_view detail,
               std::vector<events::OutputRecord>& outputs);
-  // Fires at most one timer that is due by `wall_now`; false: none was.
-  bool fire_timer(events::Timestamp wall_now, std::vector<events::OutputRecord>& outputs);
+  // Fires at most one timer that is due by `log_now` (log_time.h); false: none was.
+  bool fire_timer(events::Timestamp log_now, std::vector<events::OutputRecord>& outputs);
   // Fires the timer of that name as it was fired once, whose handler saw `fired_at`, whatever else
   // is due; false: no such timer is set. For a shadow.
   bool fire_timer_again(std::string_view name, events::Timestamp fired_at,
                         std::vector<events::OutputRecord>& outputs);
   std::optional<events::Timestamp> next_timer() const;
+  // The largest time of a broker that it has seen.
+  events::Timestamp time_seen() const { return now_; }
 
   // Whether the open transaction has touched this partition.
   bool touched() const { return !work_.empty(); }

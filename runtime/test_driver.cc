@@ -21,6 +21,9 @@ constexpr std::int64_t kStepsBetweenChecks = 100;
 // A process that stands still in the middle of a call: long enough to be expelled and succeeded.
 constexpr std::int64_t kPauseMsMax = 15'000;
 constexpr int kPauseStepsMax = 600;
+// How far the time of day of an instance is set from the right one. Two that differ by that much
+// twice over are within what a store's age may be wrong by (roll_forward.cc).
+constexpr std::int64_t kClockAheadMsMax = 5LL * 3600 * 1000;
 // While nothing but timers waits: few enough at a time that nobody's session ends.
 constexpr std::int64_t kIdleJumpMs = 1'000;
 // The states are small, and files are laid out for as much as a write buffer takes.
@@ -82,8 +85,9 @@ struct TestDriver::Instance {
   std::shared_ptr<state::MemoryDisk> disk;  // what holds the database, if it lies in memory
   std::optional<state::MemoryDisk> disk_copy;
   std::unique_ptr<state::Database> database;
-  std::vector<Part> parts;  // the workers first, in the order of their processors
-  events::Timestamp frozen_until;
+  std::unique_ptr<DeviatingClock> clock;  // the machine's, whichever process runs on it
+  std::vector<Part> parts;                // the workers first, in the order of their processors
+  Moment frozen_until;
   bool within_a_call = false;  // it stands still there: nothing may touch it
   bool alive() const { return database != nullptr; }
 };
@@ -142,6 +146,7 @@ void TestDriver::start(const std::string& name) {
     instance->name = name;
     instance->directory = options_.directory / name;
     instance->copy = options_.directory / (name + ".copy");
+    instance->clock = std::make_unique<DeviatingClock>(clock_);
     if (options_.state_on == StateOn::kMemory) {
       instance->disk = std::make_shared<state::MemoryDisk>();
     }
@@ -176,7 +181,8 @@ void TestDriver::start_instance(Instance& instance) {
     Part part;
     part.name = name;
     part.place = instance.name + " " + part.name;
-    part.worker = std::make_unique<Worker>(log_, *instance.database, *processor, clock_, options);
+    part.worker =
+        std::make_unique<Worker>(log_, *instance.database, *processor, *instance.clock, options);
     instance.parts.push_back(std::move(part));
   }
   for (const auto& projection : system_.projections) {
@@ -187,7 +193,8 @@ void TestDriver::start_instance(Instance& instance) {
     part.name = "view of " + std::string(projection->name());
     part.place = instance.name + " " + part.name;
     part.sink = std::make_unique<MemoryViewSink>(views_, std::string(projection->name()));
-    part.projector = std::make_unique<Projector>(log_, *projection, *part.sink, clock_, options);
+    part.projector =
+        std::make_unique<Projector>(log_, *projection, *part.sink, *instance.clock, options);
     instance.parts.push_back(std::move(part));
   }
   if (!options_.standbys) return;
@@ -195,7 +202,8 @@ void TestDriver::start_instance(Instance& instance) {
   for (const auto& processor : system_.processors) processors.emplace_back(processor->name());
   Part part;
   part.name = "standby";
-  part.standby = std::make_unique<Standby>(log_, *instance.database, clock_, std::move(processors));
+  part.standby =
+      std::make_unique<Standby>(log_, *instance.database, *instance.clock, std::move(processors));
   instance.parts.push_back(std::move(part));
 }
 
@@ -303,8 +311,8 @@ void TestDriver::stand_still() {
   Instance& paused = *stepping_;
   happened("pause within a call", paused.name);
   paused.within_a_call = standing_still_ = true;
-  const std::int64_t until_ms = clock_.now().ms + 1 + below(kPauseMsMax);
-  for (int i = 0; i < kPauseStepsMax && clock_.now().ms < until_ms && !error_; ++i) {
+  const std::int64_t until_ms = clock_.moment().ms + 1 + below(kPauseMsMax);
+  for (int i = 0; i < kPauseStepsMax && clock_.moment().ms < until_ms && !error_; ++i) {
     disturb();
     step_chosen();
     clock_.advance(1 + below(50));
@@ -329,7 +337,7 @@ void TestDriver::end_process(Instance& instance, const std::string& doing,
 void TestDriver::step_chosen() {
   std::vector<Instance*> ready;
   for (Instance* instance : live_instances()) {
-    if (instance->frozen_until <= clock_.now()) ready.push_back(instance);
+    if (instance->frozen_until <= clock_.moment()) ready.push_back(instance);
   }
   if (ready.empty()) return;
   const auto pick = [&](std::size_t count) {
@@ -374,7 +382,7 @@ void TestDriver::disturb() {
   crash_in_turn();
   if (!chance(disturbance_rate_)) return;
   Instance* const victim = choose_victim();
-  switch (below(9)) {
+  switch (below(10)) {
     case 0: {
       if (victim == nullptr) return;
       static constexpr std::array<const char*, 4> kKinds{"crash", "crash, state lost",
@@ -382,6 +390,13 @@ void TestDriver::disturb() {
       const auto fate = static_cast<StateFate>(below(kKinds.size()));
       happened(kKinds.at(static_cast<std::size_t>(fate)), victim->name);
       crash(victim->name, fate);
+      return;
+    }
+    case 9: {
+      if (victim == nullptr) return;
+      const std::int64_t ahead_ms = below(2 * kClockAheadMsMax) - kClockAheadMsMax;
+      happened("time of day set", victim->name + ", " + std::to_string(ahead_ms) + " ms ahead");
+      victim->clock->set_ahead(ahead_ms);
       return;
     }
     case 8:
@@ -397,11 +412,11 @@ void TestDriver::disturb() {
       return;
     case 2:
       if (victim == nullptr) return;
-      victim->frozen_until = {clock_.now().ms + 500 + below(15'000)};
+      victim->frozen_until = {clock_.moment().ms + 500 + below(15'000)};
       happened("freeze", victim->name);
       return;
     case 3: {
-      if (victim == nullptr || victim->frozen_until > clock_.now()) return;
+      if (victim == nullptr || victim->frozen_until > clock_.moment()) return;
       happened("stop", victim->name);
       if (const auto status = stop(victim->name); !status)
         end_process(*victim, "stop", status.error());
@@ -409,7 +424,7 @@ void TestDriver::disturb() {
     }
     case 4: {
       const auto jump_ms = below(8'000);
-      happened("clock jump", std::to_string(jump_ms) + " ms");
+      happened("standstill of all", std::to_string(jump_ms) + " ms");
       clock_.advance(jump_ms);
       return;
     }
@@ -444,7 +459,7 @@ bool TestDriver::come_to_rest() {
     if (!consumed()) continue;
     const auto timer = next_timer();
     if (!timer) return true;
-    clock_.advance(std::clamp<std::int64_t>(timer->ms - clock_.now().ms, 0, kIdleJumpMs));
+    wait_for_timer(*timer);
   }
   return false;
 }
@@ -468,13 +483,22 @@ void TestDriver::lay_down_some(std::size_t left_min) {
 // Whoever is up polls all the while, which need not be gone through: a stride ends where somebody
 // has something to do. Nobody has a transaction open meanwhile, unless he is dead.
 void TestDriver::let_time_pass(std::int64_t ms) {
-  const std::int64_t until_ms = clock_.now().ms + ms;
-  for (int stride = 0; stride < kStridesMax && clock_.now().ms < until_ms && !error_; ++stride) {
+  const std::int64_t until_ms = clock_.moment().ms + ms;
+  for (int stride = 0; stride < kStridesMax && clock_.moment().ms < until_ms && !error_; ++stride) {
     step_quietly(kStepsPerStride);
     const std::int64_t stride_ms = log_.settled() ? kStrideMsMax : kIdleJumpMs;
-    clock_.advance(std::min(1 + below(stride_ms), until_ms - clock_.now().ms));
+    clock_.advance(std::min(1 + below(stride_ms), until_ms - clock_.moment().ms));
     log_.keep_members();
     if (below(4) == 0) compact_changelogs();
+  }
+}
+
+// No longer than to where it may be due. One that is overdue by the brokers' time of day fires in
+// the next steps, or, where that was set back, after the time that its record asked for.
+void TestDriver::wait_for_timer(events::Timestamp due) {
+  const std::int64_t left_ms = due.ms - clock_.now().ms;
+  if (left_ms > 0 || options_.disturbed) {
+    clock_.advance(left_ms > 0 ? std::min(left_ms, kIdleJumpMs) : kIdleJumpMs);
   }
 }
 
@@ -525,7 +549,7 @@ events::Status TestDriver::run() {
     if (!calm_ || !actions_.empty() || step_ % kStepsBetweenChecks != 0 || !consumed()) continue;
     const auto timer = next_timer();
     if (!timer) return {};
-    clock_.advance(std::clamp<std::int64_t>(timer->ms - clock_.now().ms, 0, kIdleJumpMs));
+    wait_for_timer(*timer);
   }
   if (error_) return tl::unexpected(*error_);
   const auto timer = next_timer();
@@ -535,8 +559,8 @@ events::Status TestDriver::run() {
 }
 
 events::Status TestDriver::run_for(std::int64_t ms) {
-  const auto end = clock_.now().ms + ms;
-  while (clock_.now().ms < end && !error_) {
+  const auto end = clock_.moment().ms + ms;
+  while (clock_.moment().ms < end && !error_) {
     ++step_;
     for (Instance* instance : live_instances()) {
       for (std::size_t i = 0; i < instance->parts.size(); ++i) {
@@ -544,15 +568,15 @@ events::Status TestDriver::run_for(std::int64_t ms) {
         if (!instance->alive()) break;
       }
     }
-    clock_.advance(std::min<std::int64_t>(10, end - clock_.now().ms));
+    clock_.advance(std::min<std::int64_t>(10, end - clock_.moment().ms));
   }
   if (error_) return tl::unexpected(*error_);
   return {};
 }
 
 events::Status TestDriver::run_until_idle(std::int64_t ms) {
-  const auto end = clock_.now().ms + ms;
-  while (clock_.now().ms < end) {
+  const auto end = clock_.moment().ms + ms;
+  while (clock_.moment().ms < end) {
     if (const auto status = run_for(100); !status) return status;
     if (consumed()) return {};
   }

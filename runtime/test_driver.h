@@ -57,8 +57,9 @@ enum class StateFate { kKept, kLost, kOlderCopy, kUnsyncedLost };
 // standbys and projectors of several instances, each instance with a database of its own.
 // Which part is stepped, and what happens between the steps (crashes, one after the other too, and
 // of whoever is taking over; processes that stand still between two steps or within a call; new
-// instances, clock jumps, compaction, the faults of memory_log.h), follows from the seed alone; the
-// same seed gives the same run.
+// instances, time that passes while nobody is stepped, an instance's time of day that is set hours
+// back or forward, compaction, the faults of memory_log.h), follows from the seed alone; the same
+// seed gives the same run.
 //
 // Now and then the disturbances pause until all work is done, and a quiet spell follows, of a
 // minute to eleven days: stores grow old, tombstones vanish, sessions end, groups that have nobody
@@ -105,7 +106,7 @@ class TestDriver {
   std::string trace() const;
   std::int64_t steps() const { return step_ + quiet_steps_; }
   // How long it took, by the simulated clock.
-  std::int64_t simulated_ms() const { return clock_.now().ms - ManualClock().now().ms; }
+  std::int64_t simulated_ms() const { return clock_.moment().ms - ManualClock().moment().ms; }
   // How often each kind of disturbance happened, for tests that ask whether anything did.
   std::map<std::string, int> disturbances() const;
 
@@ -124,6 +125,7 @@ class TestDriver {
   bool come_to_rest();
   void lay_down_some(std::size_t left_min);
   void let_time_pass(std::int64_t ms);
+  void wait_for_timer(events::Timestamp due);
   void step_quietly(int steps);
   void compact_changelogs();
   void calm_down();

@@ -78,7 +78,7 @@ events::Status Worker::step(int timeout_ms) {
   if (!connected()) {
     // A member that was given up must not hold its partitions until there is another.
     retired_membership_.reset();
-    if (clock_.now() < reconnect_at_) return {};
+    if (clock_.moment() < reconnect_at_) return {};
     if (const auto status = ensure_connected(); !status) {
       return log_may_come_back(status.error()) ? reconnect_later(status.error()) : status;
     }
@@ -91,7 +91,7 @@ events::Status Worker::step(int timeout_ms) {
   if (!connected()) return {};
 
   if (!producer_) {
-    if (clock_.now() < reopen_at_) return {};
+    if (clock_.moment() < reopen_at_) return {};
     if (const auto opened = replace_producer(); !opened || !connected()) return opened;
   }
   if (const auto collected = collect_restored(); !collected) return collected;
@@ -109,11 +109,11 @@ events::Status Worker::step(int timeout_ms) {
 
 // A partition that is quiet for days is whole all the same: its owner knows, and its store says so.
 events::Status Worker::keep_stores_young() {
-  const events::Timestamp now = clock_.now();
+  const Moment now = clock_.moment();
   if (in_transaction_ || now.ms - kept_young_at_.ms < kKeepYoungIntervalMs) return {};
   kept_young_at_ = now;
   for (const auto& [partition, task] : tasks_) {
-    if (const auto status = task->stays_agreed(now); !status) return status;
+    if (const auto status = task->stays_agreed(clock_.now()); !status) return status;
   }
   return {};
 }
@@ -183,7 +183,7 @@ events::Status Worker::reconnect_later(const events::Error& error) {
   spdlog::warn("{} starts over in {} ms: {}", options_.transactional_id, kReconnectDelayMs,
                error.message);
   drop_everything();
-  reconnect_at_ = {clock_.now().ms + kReconnectDelayMs};
+  reconnect_at_ = {clock_.moment().ms + kReconnectDelayMs};
   return {};
 }
 
@@ -258,7 +258,7 @@ void Worker::on_generation() {
   if (!connected()) return;
   end_former();
   if (!connected()) return;
-  rebalanced_at_ = clock_.now();
+  rebalanced_at_ = clock_.moment();
   if (!owned_.contains(crash_marker_.partition())) crash_marker_.forget();
   write_former_member(options_.member_file, *membership_, owned_);
 }
@@ -286,7 +286,9 @@ events::Status Worker::collect_restored() {
       unclaimed_[finished.partition] = std::move(task);
       continue;
     }
-    // Its claim stands: it is why the partition was restored.
+    // Its claim stands: it is why the partition was restored. No acknowledgement of one tells what
+    // time it is; that it is no earlier than this, the log has shown.
+    log_time_.see(task->time_seen(), clock_.moment());
     if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
     tasks_[finished.partition] = std::move(task);
   }
@@ -325,9 +327,7 @@ events::Status Worker::claim_partitions() {
   if (result.outcome == CommitOutcome::kCommitted) {
     for (auto& [partition, task] : unclaimed_) {
       task->claimed(claim);
-      const auto kept =
-          task->committed(producer_->last_offset({changelog_, partition}), clock_.now());
-      if (!kept) return kept;
+      if (const auto kept = keep(*task); !kept) return kept;
       if (const auto fetching = fetch_from_committed(*task); !fetching) return fetching;
       tasks_[partition] = std::move(task);
     }
@@ -354,16 +354,16 @@ Task* Worker::find_task(std::int32_t partition) {
 int Worker::wait_for_records_ms(int timeout_ms) const {
   if (in_transaction_) {
     if (!busy_) return 0;
-    const std::int64_t age_ms = clock_.now().ms - transaction_began_at_.ms;
+    const std::int64_t age_ms = clock_.moment().ms - transaction_began_at_.ms;
     const std::int64_t left_ms = options_.commit_interval_ms / 2 - age_ms;
     return static_cast<int>(std::clamp<std::int64_t>(left_ms, 0, timeout_ms));
   }
   int wait_ms = restoring_.empty() ? timeout_ms : std::min(timeout_ms, kRestoringWaitMs);
-  const std::int64_t now_ms = clock_.now().ms;
+  const events::Timestamp log_now = log_time_.now(clock_.moment());
   for (const auto& [partition, task] : tasks_) {
     const auto due = task->next_timer();
     if (!due) continue;
-    const std::int64_t until_due_ms = std::max<std::int64_t>(due->ms - now_ms, 0);
+    const std::int64_t until_due_ms = std::max<std::int64_t>(due->ms - log_now.ms, 0);
     wait_ms = static_cast<int>(std::min<std::int64_t>(wait_ms, until_due_ms));
   }
   return wait_ms;
@@ -384,6 +384,8 @@ events::Status Worker::process_records(int timeout_ms) {
             " is no longer in the log: records were deleted before they were processed. Nothing "
             "is skipped in silence: restore the topic, or set the group's offset by hand");
   }
+  const Moment now = clock_.moment();
+  for (const auto& record : batch_.records) log_time_.see(record.timestamp, now);
   for (const auto& record : batch_.records) {
     if (const auto status = process(record); !status) return status;
     if (batch_void_) break;
@@ -421,14 +423,14 @@ events::Status Worker::process(const events::RecordView& record) {
 }
 
 events::Status Worker::fire_timers() {
-  const events::Timestamp wall_now = clock_.now();
+  const events::Timestamp log_now = log_time_.now(clock_.moment());
   batch_void_ = false;
   int budget = kTimersPerStepMax;
   for (const auto& [partition, task] : tasks_) {
-    while (budget-- > 0 && task->next_timer() && *task->next_timer() <= wall_now) {
+    while (budget-- > 0 && task->next_timer() && *task->next_timer() <= log_now) {
       if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
       outputs_.clear();
-      task->fire_timer(wall_now, outputs_);
+      task->fire_timer(log_now, outputs_);
       if (const auto sent = send_outputs(nullptr); !sent) return sent;
       if (batch_void_ || commit_is_due()) return {};
     }
@@ -461,7 +463,7 @@ events::Status Worker::open_transaction() {
   if (in_transaction_) return {};
   if (const auto began = producer_->begin(); !began) return began;
   in_transaction_ = true;
-  transaction_began_at_ = clock_.now();
+  transaction_began_at_ = clock_.moment();
   transaction_bytes_ = 0;
   emitted_to_.clear();
   // Records that came while the last transaction was being committed are many when work streams in.
@@ -473,7 +475,7 @@ events::Status Worker::open_transaction() {
 bool Worker::commit_is_due() const {
   if (!in_transaction_) return false;
   if (transaction_bytes_ >= options_.transaction_bytes_max) return true;
-  const std::int64_t age_ms = clock_.now().ms - transaction_began_at_.ms;
+  const std::int64_t age_ms = clock_.moment().ms - transaction_began_at_.ms;
   if (age_ms >= options_.commit_interval_ms) return true;
   return drained_ && (!busy_ || age_ms >= options_.commit_interval_ms / 2);
 }
@@ -578,7 +580,7 @@ void Worker::log_outcome(const CommitResult& result) const {
 }
 
 bool Worker::rebalanced_of_late() const {
-  return clock_.now().ms - rebalanced_at_.ms <= kRebalanceWindowMs;
+  return clock_.moment().ms - rebalanced_at_.ms <= kRebalanceWindowMs;
 }
 
 bool Worker::is_handing_over() const {
@@ -620,11 +622,16 @@ events::Status Worker::keep_work() {
   refused_.clear();
   for (const auto& [partition, task] : tasks_) {
     if (!task->touched()) continue;
-    const auto status =
-        task->committed(producer_->last_offset({changelog_, partition}), clock_.now());
-    if (!status) return status;
+    if (const auto kept = keep(*task); !kept) return kept;
   }
   return {};
+}
+
+events::Status Worker::keep(Task& task) {
+  const TopicPartition changelog{changelog_, task.partition()};
+  // A partition may be quiet for long: then its changelog has told last what time it is there.
+  if (const auto time = producer_->last_time(changelog)) log_time_.see(*time, clock_.moment());
+  return task.committed(producer_->last_offset(changelog), clock_.now());
 }
 
 events::Status Worker::roll_back() {
@@ -668,8 +675,8 @@ events::Status Worker::former_refused() {
 }
 
 events::Status Worker::fenced(const CommitResult& result) {
-  const events::Timestamp now = clock_.now();
-  std::erase_if(fenced_at_, [&](events::Timestamp at) { return now.ms - at.ms > kFencedWindowMs; });
+  const Moment now = clock_.moment();
+  std::erase_if(fenced_at_, [&](Moment at) { return now.ms - at.ms > kFencedWindowMs; });
   if (!result.expelled && !rebalanced_of_late()) fenced_at_.push_back(now);
   if (fenced_at_.size() >= kFencedMax) {
     return events::fail(events::Errc::kFenced,

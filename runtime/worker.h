@@ -15,6 +15,7 @@
 #include "runtime/clock.h"
 #include "runtime/crash_marker.h"
 #include "runtime/log.h"
+#include "runtime/log_time.h"
 #include "runtime/restorer.h"
 #include "runtime/task.h"
 #include "state/database.h"
@@ -108,6 +109,8 @@ class Worker final : private RebalanceListener {
   events::Status settle(const CommitResult& result);
   events::Status replace_producer();
   events::Status keep_work();
+  // What the log has acknowledged for the task stands in its store from here on.
+  events::Status keep(Task& task);
   events::Status roll_back();
   // Whether an abort is part of how work is handed over.
   enum class Expected { kNo, kYes };
@@ -152,26 +155,27 @@ class Worker final : private RebalanceListener {
   std::map<std::int32_t, std::unique_ptr<Task>> tasks_;      // at work
 
   bool in_transaction_ = false;
-  events::Timestamp transaction_began_at_;
+  Moment transaction_began_at_;
   std::size_t transaction_bytes_ = 0;
   std::set<std::string, std::less<>> emitted_to_;  // topics that the open transaction writes to
   bool drained_ = false;                           // the last poll brought nothing
   std::size_t transaction_records_ = 0;
   bool busy_ = false;  // the last transaction had many records, so more are on their way
   std::vector<events::OutputRecord> outputs_;  // of the record or timer being handled
+  LogTime log_time_;                           // by which timers are due
 
   // Records whose outputs the log does not take, and why; until a transaction has set them aside.
   std::map<TopicPartitionOffset, std::string> refused_;
-  events::Timestamp kept_young_at_;
+  Moment kept_young_at_;
 
   // What is left of the batch was fetched for positions that no longer hold.
   bool batch_void_ = false;
   std::size_t rolled_back_ = 0;  // how many transactions came to nothing
 
-  std::vector<events::Timestamp> fenced_at_;  // of late, to tell one take-over from a feud
-  events::Timestamp rebalanced_at_;
-  events::Timestamp reopen_at_;  // the producer, after it was fenced
-  events::Timestamp reconnect_at_;
+  std::vector<Moment> fenced_at_;  // of late, to tell one take-over from a feud
+  Moment rebalanced_at_;
+  Moment reopen_at_;  // the producer, after it was fenced
+  Moment reconnect_at_;
   // A rebalance callback cannot return an error: it is kept for the step it happened in.
   events::Status callback_status_;
 };

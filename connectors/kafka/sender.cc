@@ -35,11 +35,19 @@ std::size_t size_of(const std::optional<std::string>& text) {
 
 }  // namespace
 
-void SendTopic::acknowledge(std::int32_t partition, std::int64_t offset) {
+void SendTopic::acknowledge(std::int32_t partition, Acknowledged last) {
   if (partition < 0) return;
   const auto index = static_cast<std::size_t>(partition);
-  if (last_offsets.size() <= index) last_offsets.resize(index + 1, -1);
-  last_offsets[index] = std::max(last_offsets[index], offset);
+  if (acknowledged.size() <= index) acknowledged.resize(index + 1);
+  if (last.offset > acknowledged[index].offset) acknowledged[index] = last;
+}
+
+const SendTopic::Acknowledged* SendTopic::last(std::int32_t partition) const {
+  const auto index = static_cast<std::size_t>(partition);
+  if (partition < 0 || index >= acknowledged.size() || acknowledged[index].offset < 0) {
+    return nullptr;
+  }
+  return &acknowledged[index];
 }
 
 SendTopic& Sender::topic(const std::string& name) {
@@ -65,7 +73,7 @@ const SendTopic* Sender::find(const std::string& name) const {
 void Sender::forget() {
   const std::lock_guard lock(mutex_);
   for (auto& [name, topic] : topics_) {
-    std::fill(topic->last_offsets.begin(), topic->last_offsets.end(), -1);
+    topic->acknowledged.clear();
     topic->delivery_error.clear();
   }
 }

@@ -17,12 +17,18 @@ struct SendTopic {
   std::string full_name;
   TopicHandle handle;
   std::int64_t record_bytes_max = 0;
-  // By partition: the last offset acknowledged, or none (-1). For transactional producers; written
+  // By partition: the last record acknowledged, or none (-1). For transactional producers; written
   // from the delivery callback, which runs on the producer's own thread.
-  std::vector<std::int64_t> last_offsets;
+  struct Acknowledged {
+    std::int64_t offset = -1;
+    std::int64_t time_ms = -1;  // as the broker stamped it
+  };
+  std::vector<Acknowledged> acknowledged;
   std::string delivery_error;  // why the first record that was not accepted was not
 
-  void acknowledge(std::int32_t partition, std::int64_t offset);
+  void acknowledge(std::int32_t partition, Acknowledged last);
+  // Null: none of that partition was.
+  const Acknowledged* last(std::int32_t partition) const;
 };
 
 // What both producers share: topics, and turning a record into librdkafka's. Thread-safe.

@@ -285,12 +285,17 @@ CommitResult KafkaTransactionalProducer::abort() {
 std::optional<std::int64_t> KafkaTransactionalProducer::last_offset(
     const runtime::TopicPartition& partition) const {
   const SendTopic* topic = sender_.find(partition.topic);
-  const auto index = static_cast<std::size_t>(partition.partition);
-  if (topic == nullptr || partition.partition < 0 || index >= topic->last_offsets.size() ||
-      topic->last_offsets[index] < 0) {
-    return std::nullopt;
-  }
-  return topic->last_offsets[index];
+  const auto* last = topic == nullptr ? nullptr : topic->last(partition.partition);
+  if (last == nullptr) return std::nullopt;
+  return last->offset;
+}
+
+std::optional<events::Timestamp> KafkaTransactionalProducer::last_time(
+    const runtime::TopicPartition& partition) const {
+  const SendTopic* topic = sender_.find(partition.topic);
+  const auto* last = topic == nullptr ? nullptr : topic->last(partition.partition);
+  if (last == nullptr || last->time_ms < 0) return std::nullopt;
+  return events::Timestamp{last->time_ms};
 }
 
 void KafkaTransactionalProducer::on_delivered(rd_kafka_t*, const rd_kafka_message_t* message,
@@ -298,7 +303,11 @@ void KafkaTransactionalProducer::on_delivered(rd_kafka_t*, const rd_kafka_messag
   if (auto* const lent = static_cast<Lent*>(message->_private)) lent->all->erase(lent->place);
   auto& topic = *static_cast<SendTopic*>(rd_kafka_topic_opaque(message->rkt));
   if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
-    topic.acknowledge(message->partition, message->offset);
+    // Any other kind of time would be this machine's.
+    rd_kafka_timestamp_type_t kind = RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+    const std::int64_t time_ms = rd_kafka_message_timestamp(message, &kind);
+    const bool is_brokers = kind == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME;
+    topic.acknowledge(message->partition, {message->offset, is_brokers ? time_ms : -1});
     return;
   }
   // Purged: by our own abort.

@@ -31,6 +31,8 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
                                const runtime::Membership& member) override;
   runtime::CommitResult abort() override;
   std::optional<std::int64_t> last_offset(const runtime::TopicPartition& partition) const override;
+  std::optional<events::Timestamp> last_time(
+      const runtime::TopicPartition& partition) const override;
 
  private:
   // A record whose value the send queue borrows until it has been delivered or given up.
@@ -72,7 +74,7 @@ class KafkaTransactionalProducer final : public runtime::TransactionalProducer {
   Sender sender_;
   bool open_ = false;                      // a transaction is
   std::uint64_t disturbances_before_ = 0;  // at the start of the commit
-  std::size_t sent_since_poll_ = 0;  // records
+  std::size_t sent_since_poll_ = 0;        // records
   std::size_t sent_since_poll_bytes_ = 0;
 };
 

@@ -187,16 +187,16 @@ class Examination {
         partitions.push_back({std::string(topic.name), partition});
       }
     }
-    const runtime::SystemClock clock;
+    const events::Timestamp now = runtime::SystemClock().now();
     auto found = runtime::find_held_back(log, partitions);
-    if (found) found = runtime::only_old(log, *std::move(found), clock.now());
+    if (found) found = runtime::only_old(log, *std::move(found), now);
     if (!found) {
       warning("open transactions", found.error().message, "voketag doctor, again");
       return;
     }
     const std::string& prefix = configuration_.topic_prefix;
     for (const auto& one : *found) {
-      warning("open transactions", runtime::describe(one, prefix, clock.now()),
+      warning("open transactions", runtime::describe(one, prefix, now.ms - one.since.ms),
               runtime::cure(one, prefix));
     }
     if (found->empty()) good("open transactions", "none holds a topic back");

@@ -140,7 +140,7 @@ Result<ReplayResult> ViewReplay::interrupted() {
 }
 
 bool ViewReplay::go_on() {
-  const std::int64_t now_ms = clock_.now().ms;
+  const std::int64_t now_ms = clock_.moment().ms;
   if (now_ms - asked_at_ms_ >= kAskIntervalMs) {
     asked_at_ms_ = now_ms;
     ask();

@@ -101,7 +101,7 @@ std::vector<KeptRecord> KafkaTest::read_all(const std::string& topic, runtime::I
     const auto polled = (*fetcher)->poll(batch, 1000, 1000);
     EXPECT_TRUE(polled) << polled.error().message;
     for (const auto& view : batch.records) {
-      KeptRecord record{view.offset, keep(view.key), keep(view.value), {}};
+      KeptRecord record{view.offset, view.timestamp, keep(view.key), keep(view.value), {}};
       for (const auto& [name, value] : view.headers) record.headers.emplace_back(name, value);
       kept.push_back(std::move(record));
     }

@@ -17,6 +17,7 @@ namespace voketag::kafka {
 // A record that outlives its batch.
 struct KeptRecord {
   std::int64_t offset = 0;
+  events::Timestamp timestamp;
   std::optional<std::string> key;
   std::optional<std::string> value;
   events::Headers headers;

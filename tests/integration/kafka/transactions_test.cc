@@ -53,6 +53,8 @@ TEST_F(TransactionsTest, ConsumesProducesAndCommitsExactlyOnce) {
   EXPECT_FALSE(result.replace_producer);
   EXPECT_EQ(producer->last_offset({"out", 0}), 1);
   EXPECT_EQ(producer->last_offset({"in", 0}), std::nullopt);
+  EXPECT_EQ(producer->last_time({"out", 0}),
+            read_all("out", Isolation::kReadUncommitted).back().timestamp);
   EXPECT_THAT(values("out", Isolation::kReadCommitted), ElementsAre("got 1", "got 2"));
   EXPECT_EQ(committed("in"), 2);
 

@@ -20,10 +20,17 @@ namespace voketag::runtime {
 class FakeClock final : public Clock {
  public:
   events::Timestamp now() const override { return now_; }
-  void advance(std::int64_t ms) { now_.ms += ms; }
+  Moment moment() const override { return moment_; }
+  void advance(std::int64_t ms) {
+    now_.ms += ms;
+    moment_.ms += ms;
+  }
+  // Somebody sets the time of day.
+  void set(events::Timestamp now) { now_ = now; }
 
  private:
   events::Timestamp now_{1'000'000};
+  Moment moment_{1'000'000};
 };
 
 class FakeLog final : public Log {

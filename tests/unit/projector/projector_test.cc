@@ -379,6 +379,42 @@ TEST_F(ProjectorTest, JoinsAgainAfterItsMembershipFailed) {
   EXPECT_THAT(database_.rows, ElementsAre("one", "two"));
 }
 
+TEST_F(ProjectorTest, JoinsAgainInTimeWhateverTheTimeOfDayIsSetTo) {
+  for (const std::int64_t hours : {-3, 3}) {
+    log_.membership_status = events::fail(events::Errc::kUnavailable, "no coordinator");
+    ASSERT_TRUE(step());
+    log_.membership_status = {};
+    EXPECT_FALSE(projector_.connected());
+    clock_.set({clock_.now().ms + hours * 3'600'000});
+    ASSERT_TRUE(step());
+    EXPECT_FALSE(projector_.connected());
+    clock_.advance(1'000);
+    ASSERT_TRUE(step());
+    EXPECT_TRUE(projector_.connected());
+  }
+}
+
+TEST_F(ProjectorTest, CommitsInTimeWhateverTimeOfDayIsSet) {
+  assign({0});
+  drain();
+  for (const std::int64_t hours : {-3, 3}) {
+    clock_.advance(1'000);
+    const auto before = sink_.committed_rows.size();
+    log_.append("left", 0, "first");
+    ASSERT_TRUE(step());
+    log_.append("left", 0, "next");
+    ASSERT_TRUE(step());
+    clock_.set({clock_.now().ms + hours * 3'600'000});
+    log_.append("left", 0, "next");
+    ASSERT_TRUE(step());
+    EXPECT_EQ(sink_.committed_rows.size(), before + 1);
+    clock_.advance(options_.commit_interval_ms);
+    log_.append("left", 0, "next");
+    ASSERT_TRUE(step());
+    EXPECT_EQ(sink_.committed_rows.size(), before + 2);
+  }
+}
+
 TEST_F(ProjectorTest, StopsWithEverythingCommittedAndTheGroupLeft) {
   assign({0});
   drain();

@@ -99,9 +99,11 @@ TEST_F(MemoryLogTest, AMarkerTakesAnOffsetAndAbortedRecordsAreSkipped) {
   ASSERT_TRUE(writer->begin());
   ASSERT_TRUE(writer->send(record("one")));
   EXPECT_EQ(writer->last_offset(kThings), 0);
+  EXPECT_EQ(writer->last_time(kThings), clock_.now());
   EXPECT_EQ(writer->commit({}, *member.membership).outcome, CommitOutcome::kCommitted);
   ASSERT_TRUE(writer->begin());
   EXPECT_EQ(writer->last_offset(kThings), std::nullopt);
+  EXPECT_EQ(writer->last_time(kThings), std::nullopt);
   ASSERT_TRUE(writer->send(record("two")));
   EXPECT_EQ(writer->abort().outcome, CommitOutcome::kAborted);
   log_.append(record("three"));

@@ -115,6 +115,18 @@ TEST_F(RollForwardTest, AStoreThatWasWholeForTooLongBeginsAnew) {
   EXPECT_FALSE(store()->get("count/a"));
 }
 
+// The clock was wrong when it was written, or is now.
+TEST_F(RollForwardTest, AStoreFromATimeThatIsToComeBeginsAnew) {
+  auto first = begin({0, 10}, kStart);
+  ASSERT_TRUE(first.apply(record(4, "count/a", "1")));
+  first.agree(after_days(30));
+  ASSERT_TRUE(write(first));
+  EXPECT_EQ(begin({0, 11}, after_days(30)).reached_offset(), 5);
+  EXPECT_EQ(begin({0, 11}, {after_days(30).ms - kDayMs / 4}).reached_offset(), 5) << "hours do not";
+  EXPECT_EQ(begin({0, 11}, after_days(29)).reached_offset(), 0);
+  EXPECT_FALSE(store()->get("count/a"));
+}
+
 TEST_F(RollForwardTest, WhereNothingIsMissingAStoreMayBeOfAnyAge) {
   auto first = begin({0, 5}, kStart);
   ASSERT_TRUE(first.apply(record(4, "count/a", "1")));

@@ -132,6 +132,18 @@ TEST_F(StandbyTest, FollowsWhatNobodyInTheProcessHas) {
   EXPECT_EQ(log_.epoch("other"), 0) << "it fences nobody";
 }
 
+TEST_F(StandbyTest, APauseLastsNoLongerWhenTheTimeOfDayIsSetBack) {
+  MemoryLogFaults faults;
+  faults.call_failed = 1;
+  log_.set_faults(faults);
+  append(3, "count/a", "1");
+  follow();
+  log_.set_faults({});
+  clock_.set({clock_.now().ms - 3 * kHourMs});
+  follow(2'000);
+  EXPECT_EQ(local(3, "count/a"), "1");
+}
+
 TEST_F(StandbyTest, NeverReadsPastAnOpenTransaction) {
   append(3, "count/a", "1");
   auto owner = *log_.open_producer("other");

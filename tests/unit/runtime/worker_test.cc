@@ -178,7 +178,7 @@ class WorkerTest : public ::testing::Test {
   }
 
   Instance& start(const std::string& name) {
-    instances_.push_back(std::make_unique<Instance>(log_, clock_, directory_ / name, name));
+    instances_.push_back(std::make_unique<Instance>(log_, machine_, directory_ / name, name));
     return *instances_.back();
   }
 
@@ -236,8 +236,9 @@ class WorkerTest : public ::testing::Test {
   std::vector<MemoryLog::Record> dead_letters() { return log_.records(events::kDeadLetters); }
 
   std::filesystem::path directory_;
-  ManualClock clock_;
+  ManualClock clock_;  // the brokers'
   MemoryLog log_{clock_};
+  DeviatingClock machine_{clock_};  // of the machine that the instances run on
   std::vector<std::unique_ptr<Instance>> instances_;
 };
 
@@ -879,6 +880,118 @@ TEST_F(WorkerTest, ATimerWhoseTransactionIsAbortedFiresAgain) {
   log_.script_commit(one.id(), CommitOutcome::kAborted);
   run(10'000);
   EXPECT_EQ(outputs("a", "rings").size(), 1U);
+}
+
+// ---- the time of day is set ---------------------------------------------------------------------
+
+constexpr std::int64_t kThreeHoursMs = 3 * 3'600'000;
+
+class TimeOfDayTest : public WorkerTest, public ::testing::WithParamInterface<std::int64_t> {
+ protected:
+  void set_time_of_day() { machine_.set_ahead(GetParam()); }
+};
+
+INSTANTIATE_TEST_SUITE_P(BackAndForward, TimeOfDayTest,
+                         ::testing::Values(-kThreeHoursMs, kThreeHoursMs),
+                         [](const auto& ahead) { return ahead.param < 0 ? "Back" : "Forward"; });
+
+TEST_P(TimeOfDayTest, ATimerFiresWhenItWasMeantTo) {
+  Instance& one = start("one");
+  const auto due_ms = clock_.now().ms + 5'000;
+  send("a", "later");
+  run();
+  set_time_of_day();
+  run(3'000);
+  EXPECT_THAT(outputs("a", "rings"), IsEmpty());
+  run(2'000);
+  EXPECT_THAT(outputs("a", "rings"), ElementsAre("{\"at\":" + std::to_string(due_ms) + "}"));
+  machine_.set_ahead(0);
+  run(10'000);
+  one.restart();
+  run(10'000);
+  EXPECT_EQ(outputs("a", "rings").size(), 1U);
+}
+
+// Of the records that its timers came from it reads none again: its claim tells what time it is.
+TEST_P(TimeOfDayTest, ATimerFiresWhenItWasMeantToAfterARestart) {
+  Instance& one = start("one");
+  send("a", "later");
+  run();
+  ASSERT_TRUE(one.worker().stop());
+  one.crash();
+  set_time_of_day();
+  one.start();
+  run(3'000);
+  EXPECT_THAT(outputs("a", "rings"), IsEmpty());
+  run(2'000);
+  EXPECT_EQ(outputs("a", "rings").size(), 1U);
+}
+
+TEST_P(TimeOfDayTest, ATimerThatWasMissedFiresAtOnce) {
+  Instance& one = start("one");
+  send("a", "later");
+  run();
+  one.crash();
+  clock_.advance(3'600'000);
+  set_time_of_day();
+  one.start();
+  run();
+  EXPECT_EQ(outputs("a", "rings").size(), 1U);
+}
+
+TEST_P(TimeOfDayTest, WhatWaitsForAnotherTryWaitsNoLonger) {
+  Instance& one = start("one");
+  run();
+  log_.script_commit(one.id(), CommitOutcome::kFenced);  // the producer is opened after a pause
+  send("a");
+  run(50);
+  set_time_of_day();
+  run(2'000);
+  expect_counted("a", 1);
+
+  MemoryLogFaults faults;
+  faults.membership_failed = 1;
+  log_.set_faults(faults);
+  run(50);
+  ASSERT_FALSE(one.worker().connected());
+  log_.set_faults({});
+  machine_.set_ahead(0);
+  run(500);
+  EXPECT_FALSE(one.worker().connected()) << "nor less long";
+  run(5'000);
+  send("a");
+  run(2'000);
+  expect_counted("a", 2);
+}
+
+// A busy transaction stays open for a while, for more of what is on its way.
+TEST_P(TimeOfDayTest, AnOpenTransactionIsCommittedInTime) {
+  Instance& one = start("one");
+  run();
+  for (int i = 0; i < 200; ++i) send("a");
+  run(20);
+  for (int i = 0; i < 200; ++i) send("a");
+  ASSERT_TRUE(one.step());
+  set_time_of_day();
+  run(200);
+  expect_counted("a", 400);
+}
+
+TEST_P(TimeOfDayTest, ARestoreGoesOn) {
+  Instance& one = start("one");
+  send("a");
+  run();
+  one.crash();
+  std::filesystem::remove_all(one.directory());
+  one.start();
+  log_.delay_markers("counter-changelog", 300);
+  for (int i = 0; i < 50; ++i) {
+    machine_.set_ahead(i % 2 == 0 ? GetParam() : 0);
+    run(50);
+  }
+  send("a");
+  run(10'000);
+  expect_counted("a", 2);
 }
 
 // ---- what is refused ----------------------------------------------------------------------------

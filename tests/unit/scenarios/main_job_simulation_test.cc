@@ -52,12 +52,26 @@ TEST(MainJobSimulation, KnownSeedsEndAlikeAndAreDisturbed) {
     EXPECT_EQ(result.problem, "");
     for (const auto& [kind, times] : result.disturbances) disturbances[kind] += times;
   }
-  for (const char* kind :
-       {"crash", "crash, state lost", "crash, older state", "power failure", "quiet spell",
-        "freeze", "new instance", "stop", "clock jump", "compaction", "unknown commit, took effect",
-        "unknown commit, took no effect", "aborted commit", "fatal commit",
-        "crash in a commit, took effect", "crash in a commit, took no effect",
-        "fenced commit, took effect", "pause within a call", "crash in turn"}) {
+  for (const char* kind : {"crash",
+                           "crash, state lost",
+                           "crash, older state",
+                           "power failure",
+                           "quiet spell",
+                           "freeze",
+                           "new instance",
+                           "stop",
+                           "standstill of all",
+                           "time of day set",
+                           "compaction",
+                           "unknown commit, took effect",
+                           "unknown commit, took no effect",
+                           "aborted commit",
+                           "fatal commit",
+                           "crash in a commit, took effect",
+                           "crash in a commit, took no effect",
+                           "fenced commit, took effect",
+                           "pause within a call",
+                           "crash in turn"}) {
     EXPECT_GT(disturbances[kind], 0) << kind;
   }
 }
