@@ -66,9 +66,8 @@ void Restorer::request(std::int32_t partition, Claimed claimed) {
 }
 
 void Restorer::cancel(std::int32_t partition) {
-  const std::lock_guard step_lock(step_mutex_);
-  if (jobs_.erase(partition) > 0 && fetcher_) fetcher_->unassign({changelog_, partition});
   const std::lock_guard lock(exchange_mutex_);
+  cancelled_.insert(partition);
   requests_.erase(partition);
   std::erase_if(finished_, [&](const Finished& done) { return done.partition == partition; });
 }
@@ -90,6 +89,9 @@ bool Restorer::wait_for_work(int timeout_ms) {
 
 void Restorer::accept_requests() {
   const std::lock_guard lock(exchange_mutex_);
+  for (const auto partition : std::exchange(cancelled_, {})) {
+    if (jobs_.erase(partition) > 0 && fetcher_) fetcher_->unassign({changelog_, partition});
+  }
   if (!requests_.empty()) fenced_.clear();
   for (const auto& [partition, claimed] : std::exchange(requests_, {})) {
     Job job;
@@ -489,6 +491,7 @@ void Restorer::leave_to_owner(std::int32_t partition, Job& job) {
 
 void Restorer::hand_over(Finished finished) {
   const std::lock_guard lock(exchange_mutex_);
+  if (cancelled_.contains(finished.partition)) return;  // while it was being finished
   finished_.push_back(std::move(finished));
 }
 

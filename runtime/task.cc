@@ -12,6 +12,7 @@
 #include "events/partitioner.h"
 #include "events/topics.h"
 #include "runtime/dead_letter.h"
+#include "runtime/roll_forward.h"
 
 // Timers lie in the state under two keys, so that both the next one due and the one of a name are
 // found by one look-up:   timer/<due in ms, 20 digits>/<name>  and  timer-of/<name> -> <20 digits>
@@ -272,6 +273,8 @@ events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
 }
 
 events::Status Task::stays_agreed(events::Timestamp wall_now) {
+  // A process that stood still for days does not know yet whose partition this is.
+  if (may_be_too_old({position_.agreed_at_ms}, wall_now)) return {};
   position_.agreed_at_ms = wall_now.ms;
   return store_->write_applied(events::encode(position_));
 }

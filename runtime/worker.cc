@@ -417,7 +417,12 @@ events::Status Worker::process(const events::RecordView& record) {
         outputs_);
   }
   crash_marker_.enter(record.topic, record.partition, record.offset);
-  task->handle(record, outputs_);
+  try {
+    task->handle(record, outputs_);
+  } catch (const state::Failure&) {
+    crash_marker_.leave();  // it is the disk, whatever the record
+    throw;
+  }
   crash_marker_.leave();
   return send_outputs(&record);
 }
