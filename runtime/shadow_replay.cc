@@ -533,7 +533,7 @@ Result<ShadowReport> replay_in_shadow(Log& log, processors::Processor& processor
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
-    // A state that cannot be read, or a timer that cannot be handled.
+    // A state that cannot be read.
     return fail(Errc::kInternal, "the shadow of " + std::string(processor.name()) +
                                      " cannot go on: " + error.what());
   }

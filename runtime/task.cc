@@ -1,5 +1,7 @@
 #include "runtime/task.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <new>
@@ -109,8 +111,7 @@ std::optional<Task::Complaint> Task::run_handler(Handler&& handler,
       store_->rollback_to_mark();
       complaint =
           Complaint{"handler_failed", "the handler failed " + std::to_string(kHandlerAttempts) +
-                                          " times: " + error.what() +
-                                          "; mend the cause, then `voketag dlq retry`"};
+                                          " times: " + error.what()};
     }
   }
   attempt_ = Attempt{};
@@ -128,7 +129,8 @@ void Task::handle(const events::RecordView& record, std::vector<events::OutputRe
   record_ = nullptr;
   if (complaint) {
     outputs.push_back(
-        make_dead_letter(record, processor_.name(), complaint->reason, complaint->detail));
+        make_dead_letter(record, processor_.name(), complaint->reason,
+                         complaint->detail + "; mend the cause, then `voketag dlq retry`"));
   }
   note_record(record);
 }
@@ -204,12 +206,13 @@ void Task::fire(const std::string& digits, const std::string& name, events::Time
         processor_.on_timer(*this, name);
       },
       outputs);
-  // A timer has no record to set aside. Its handler works on state that records led to, so a throw
-  // is a fault of the program, and going on without the timer would lose work in silence.
-  if (complaint) {
-    throw std::runtime_error("the timer " + name + " of " + std::string(processor_.name()) +
-                             " cannot be handled: " + complaint->detail + ". Please report it");
-  }
+  if (!complaint) return;
+  // A timer has no record to set aside, and what it is for must not be lost in silence: it waits a
+  // minute, and all else goes on.
+  spdlog::error("the timer {} of {} partition {} is tried again in {} s: {}. To do: report it",
+                name, processor_.name(), partition_, kFailedTimerDelayMs / 1000, complaint->detail);
+  set_timer(name, {now_.ms + kFailedTimerDelayMs});
+  if (timers_changed_) read_next_timer();
 }
 
 std::vector<events::OutputRecord> Task::changelog_records() const {

@@ -20,6 +20,8 @@ namespace voketag::runtime {
 
 // How often a handler that throws is run on one event before the event becomes a dead letter.
 inline constexpr int kHandlerAttempts = 3;
+// Until a timer whose handler failed that often is tried again.
+inline constexpr std::int64_t kFailedTimerDelayMs = 60'000;
 
 // Where a restored partition stands.
 struct RestoredPartition {

@@ -5,22 +5,9 @@
 #include <utility>
 
 #include "events/partitioner.h"
-#include "runtime/history.h"
 #include "voketag/processor_factory.h"
 
 namespace voketag::cli {
-namespace {
-
-// A month can be replayed whenever it is over.
-constexpr std::int64_t kHistoryRetentionMs = 35LL * 24 * 60 * 60 * 1000;
-
-kafka::TopicSpec history_of(std::string_view processor) {
-  kafka::TopicSpec spec{.name = runtime::history_topic(processor), .partitions = 1};
-  spec.config = {{"retention.ms", std::to_string(kHistoryRetentionMs)}};
-  return spec;
-}
-
-}  // namespace
 
 events::Result<kafka::KafkaOptions> kafka_options(const Configuration& configuration) {
   const auto servers = configuration.kafka();
@@ -59,7 +46,7 @@ std::vector<kafka::TopicSpec> all_topics() {
   std::vector<kafka::TopicSpec> topics = kafka::catalogue_topics();
   for (const std::string_view processor : kProcessorNames) {
     topics.push_back(kafka::changelog_topic(processor, events::kPartitionCount));
-    topics.push_back(history_of(processor));
+    topics.push_back(kafka::history_topic(processor));
   }
   return topics;
 }

@@ -216,8 +216,7 @@ Result<std::set<std::string>> Control::member_ids(std::string_view group) {
 
 Result<std::vector<Watermarks>> Control::watermarks(std::span<const TopicPartition> partitions,
                                                     Isolation isolation) {
-  // A request stays with the leader that it was sent to, even if that one dies, and is answered
-  // when its time is over: as much again is for asking the next one.
+  // The last question may take the whole time for a request, and those before it one less.
   const Deadline deadline(2 * client_->options().request_timeout_ms);
   std::vector<Watermarks> marks(partitions.size());
   if (marks.empty()) return marks;
@@ -261,7 +260,11 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
                            (partitions.size() > 1 ? " and others" : "");
   const PartitionList list = list_of(*client_, partitions);
   for (int i = 0; i < list->cnt; ++i) list->elems[i].offset = which;
-  while (true) {
+  // A question stays with the leader that it was sent to, even if that one dies, and is answered
+  // when its time is over. The first is short, so that the next leader is soon asked; on a slow
+  // cluster those after it get the time that they need.
+  for (int timeout_ms = client_->options().request_timeout_ms / 8;;
+       timeout_ms = std::min(2 * timeout_ms, client_->options().request_timeout_ms)) {
     auto event = ask(
         RD_KAFKA_ADMIN_OP_LISTOFFSETS, what,
         [&](rd_kafka_AdminOptions_t* options) {
@@ -272,7 +275,8 @@ Result<std::vector<std::int64_t>> Control::list_offsets(std::span<const TopicPar
         },
         [&](rd_kafka_AdminOptions_t* options, rd_kafka_queue_t* answers) {
           rd_kafka_ListOffsets(client_->get(), list.get(), options, answers);
-        });
+        },
+        std::min(timeout_ms, deadline.remaining_ms()));
     if (!event) {
       // librdkafka says "not found" of a topic that nobody leads for a moment, too.
       const auto code = event.error().code;

@@ -7,6 +7,7 @@
 
 #include "connectors/kafka/metadata.h"
 #include "connectors/kafka/sender.h"
+#include "runtime/history.h"
 
 namespace voketag::kafka {
 namespace {
@@ -317,6 +318,14 @@ TopicSpec changelog_topic(std::string_view processor, std::int32_t partitions) {
       // forward; an older one is rebuilt.
       {"delete.retention.ms", std::to_string(7LL * 24 * 60 * 60 * 1000)},
   };
+  return spec;
+}
+
+TopicSpec history_topic(std::string_view processor) {
+  // A month can be replayed whenever it is over.
+  constexpr std::int64_t kRetentionMs = 35LL * 24 * 60 * 60 * 1000;
+  TopicSpec spec{.name = runtime::history_topic(processor), .partitions = 1};
+  spec.config = {{"retention.ms", std::to_string(kRetentionMs)}};
   return spec;
 }
 

@@ -25,6 +25,8 @@ struct TopicSpec {
 std::vector<TopicSpec> catalogue_topics();
 // "<processor>-changelog", with as many partitions as the processor's input.
 TopicSpec changelog_topic(std::string_view processor, std::int32_t partitions);
+// "<processor>-commits", of one partition and 35 days: runtime/history.h says what is in it.
+TopicSpec history_topic(std::string_view processor);
 
 // One way in which a topic is not as it should be.
 struct TopicProblem {

@@ -65,7 +65,7 @@ class Cast:
 
     def ask_for_work(self):
         """Returns when a great batch has been cut and the chunks' workers are at it."""
-        self.work.await_chunks(self.work.ask(GREAT, *[1000] * 6), PATIENCE_S)
+        self.work.await_chunks(self.work.ask(GREAT, *[1000] * 6))
 
     def await_done(self):
         """What was asked for meanwhile, too; and nobody had to give up."""

@@ -93,6 +93,16 @@ TEST_F(CoordinatorTest, AQuestionToAnotherBrokerIsRefusedAndAskedAgain) {
   EXPECT_EQ(ask(), "");
 }
 
+TEST_F(CoordinatorTest, AQuestionFollowsItToABrokerBesideTheFormer) {
+  EXPECT_EQ(ask(), "");
+  coordinate(3);
+  for (int answer = 0; answer < kAnswersMax; ++answer) {
+    rd_kafka_mock_broker_push_request_error_rtts(cluster_, 2, kOffsetFetch, 1,
+                                                 RD_KAFKA_RESP_ERR_NOT_COORDINATOR, 0);
+  }
+  EXPECT_EQ(ask(), "");
+}
+
 TEST_F(CoordinatorTest, AQuestionFollowsItFromABrokerThatIsGoneForGood) {
   EXPECT_EQ(ask(), "");
   rd_kafka_mock_broker_decommission(cluster_, 2);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
+#include <malloc.h>
 
 #include <array>
 #include <chrono>
@@ -17,11 +18,15 @@
 namespace voketag::kafka {
 namespace {
 
+using AdminOptions =
+    std::unique_ptr<rd_kafka_AdminOptions_t, Destroy<rd_kafka_AdminOptions_destroy>>;
+
 constexpr std::int32_t kBroker = 1;
 constexpr std::int16_t kProduce = 0;
 // As many as an idempotent producer has on their way at a time.
 constexpr int kRequests = 5;
 constexpr std::chrono::seconds kPatience{10};
+constexpr int kPartitionsAskedFor = 2000;
 
 // Counts the answers that a producer has handled. Holds up its end, after its main thread has
 // cleaned up and before its broker threads are told to end, until it has handled all of them.
@@ -177,6 +182,34 @@ TEST(LibrdkafkaTest, AFencedProducerMayBeDestroyedWhileAnswersAreOutstanding) {
     rd_kafka_destroy(handle);
     EXPECT_TRUE(answers.came_late());
   }
+}
+
+// Looking through so many partitions takes longer than the search's time is: the timeout meets a
+// search that is just being begun. What is freed is overwritten, so that its use is noticed.
+TEST(LibrdkafkaTest, ASearchForLeadersMayEndWhileItBegins) {
+  const MockCluster cluster;
+  KafkaOptions options;
+  options.bootstrap_servers = rd_kafka_mock_cluster_bootstraps(cluster.get());
+  auto client = Client::open(options, {.purpose = "asks"});
+  ASSERT_TRUE(client) << client.error().message;
+  rd_kafka_t* handle = (*client)->get();
+  const PartitionList partitions(rd_kafka_topic_partition_list_new(kPartitionsAskedFor));
+  for (int partition = 0; partition < kPartitionsAskedFor; ++partition) {
+    rd_kafka_topic_partition_list_add(partitions.get(), "topic", partition)->offset =
+        RD_KAFKA_OFFSET_SPEC_LATEST;
+  }
+  mallopt(M_PERTURB, 0xa5);
+  for (int search = 0; search < 300; ++search) {
+    const AdminOptions request(rd_kafka_AdminOptions_new(handle, RD_KAFKA_ADMIN_OP_LISTOFFSETS));
+    std::array<char, 256> reason{};
+    ASSERT_EQ(
+        rd_kafka_AdminOptions_set_request_timeout(request.get(), 1, reason.data(), reason.size()),
+        RD_KAFKA_RESP_ERR_NO_ERROR);
+    const Queue answers(rd_kafka_queue_new(handle));
+    rd_kafka_ListOffsets(handle, partitions.get(), request.get(), answers.get());
+    EXPECT_NE(Event(rd_kafka_queue_poll(answers.get(), 10000)), nullptr);
+  }
+  mallopt(M_PERTURB, 0);
 }
 
 }  // namespace

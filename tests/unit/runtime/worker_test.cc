@@ -57,9 +57,11 @@ class Counter final : public processors::Processor {
 
   void on_timer(processors::Context& context, std::string_view name) override {
     context.emit_json("rings", name, R"({"at":)" + std::to_string(context.now().ms) + "}");
+    if (timers_throw) throw std::runtime_error("no bell");
   }
 
   int handled = 0;
+  bool timers_throw = false;
 
  private:
   // One more than the state or the value of an event may have.
@@ -992,6 +994,25 @@ TEST_P(TimeOfDayTest, ARestoreGoesOn) {
   send("a");
   run(10'000);
   expect_counted("a", 2);
+}
+
+TEST_F(WorkerTest, ATimerThatThrowsIsTriedAgainAndHoldsNothingUp) {
+  LogCapture log;
+  Instance& one = start("one");
+  one.processor.timers_throw = true;
+  send("a", "later");
+  run(10'000);
+  send("b");
+  run(1'000);
+  expect_counted("b", 1);
+  EXPECT_THAT(outputs("a", "rings"), IsEmpty());
+  EXPECT_THAT(log.messages("error"), ElementsAre(HasSubstr("3 times: no bell")));
+  one.restart();
+  run(40'000);
+  EXPECT_EQ(log.messages("error").size(), 1U);  // its minute is not over
+  one.processor.timers_throw = false;
+  run(30'000);
+  EXPECT_EQ(outputs("a", "rings").size(), 1U);
 }
 
 // ---- what is refused ----------------------------------------------------------------------------
