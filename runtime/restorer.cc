@@ -375,6 +375,8 @@ events::Status Restorer::agree_all() {
     }
   }
   if (partitions.empty()) return {};
+  // The answer is as old as the question, however long this process then stands still.
+  asked_at_ = clock_.now();
   const auto group = log_.committed(options_.group, inputs);
   if (!group || !group->unstable || partitions.size() == 1) {
     return agree_on(partitions, group);
@@ -470,7 +472,7 @@ events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std:
 events::Status Restorer::finish(std::int32_t partition, Job& job,
                                 std::map<std::string, std::int64_t> inputs) {
   job.phase = Phase::kDone;
-  job.store->agree(clock_.now());
+  job.store->agree(asked_at_);
   if (const auto written = write(job); !written || job.phase == Phase::kOpen) return written;
   fetcher_->unassign({changelog_, partition});
   ++round_.partitions;

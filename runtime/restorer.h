@@ -149,6 +149,7 @@ class Restorer {
   };
   Round round_;
   Moment said_progress_at_;
+  events::Timestamp asked_at_;    // the group, of whatever it agreed to last
   std::set<std::string> fenced_;  // since the last request, so that each id is fenced once
   bool fence_tried_ = false;      // in this step: one takes up to half a minute
 };

@@ -21,6 +21,10 @@ constexpr std::int64_t kStoreAheadMsMax = 12LL * 3600 * 1000;
 // A store that is followed was known to be whole a minute ago.
 constexpr std::int64_t kWarmAgeMsMax = 120'000;
 
+bool may_be_too_old(events::Timestamp fresh_at, events::Timestamp now) {
+  return now.ms - fresh_at.ms > kStoreAgeMsMax || fresh_at.ms - now.ms > kStoreAheadMsMax;
+}
+
 // A key that the store has was in the changelog when it was read, so a tombstone behind it was not
 // compacted away then: a store that is still being rebuilt is as fresh as the beginning of that.
 events::Timestamp fresh_at(const StorePosition& position) {
@@ -44,10 +48,6 @@ std::string obstacle(const std::optional<StorePosition>& stored, Watermarks all,
 }
 
 }  // namespace
-
-bool may_be_too_old(events::Timestamp fresh_at, events::Timestamp now) {
-  return now.ms - fresh_at.ms > kStoreAgeMsMax || fresh_at.ms - now.ms > kStoreAheadMsMax;
-}
 
 events::Result<RollForward> RollForward::begin(std::unique_ptr<state::PartitionStore> store,
                                                const std::string& name, Watermarks all,

@@ -14,10 +14,6 @@
 
 namespace voketag::runtime {
 
-// Whether a store that was known to be whole at `fresh_at` may lack the tombstones that its
-// changelog has dropped since.
-bool may_be_too_old(events::Timestamp fresh_at, events::Timestamp now);
-
 // The store of one partition on its way to the end of its changelog: what a Restorer and a Standby
 // have in common. It knows which records the store has and since when it can be trusted; which ones
 // to read, and until when, its owner decides.

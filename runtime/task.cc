@@ -12,7 +12,6 @@
 #include "events/partitioner.h"
 #include "events/topics.h"
 #include "runtime/dead_letter.h"
-#include "runtime/roll_forward.h"
 
 // Timers lie in the state under two keys, so that both the next one due and the one of a name are
 // found by one look-up:   timer/<due in ms, 20 digits>/<name>  and  timer-of/<name> -> <20 digits>
@@ -176,7 +175,7 @@ bool Task::fire_timer(events::Timestamp log_now, std::vector<events::OutputRecor
                          "changelogs");
   }
   fire(key->substr(kTimerPrefix.size(), kDueDigits),
-       key->substr(kTimerPrefix.size() + kDueDigits + 1), *next_timer_, outputs);
+       key->substr(kTimerPrefix.size() + kDueDigits + 1), log_now, outputs);
   return true;
 }
 
@@ -259,12 +258,11 @@ TaskWork Task::history_entry() const {
   return entry;
 }
 
-events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
-                               events::Timestamp wall_now) {
+events::Status Task::committed(std::optional<std::int64_t> changelog_offset, events::Timestamp at) {
   if (changelog_offset) position_.changelog_offset = *changelog_offset + 1;
   position_.commit = commit_record();
   committed_sequence_ = open_sequence();
-  position_.agreed_at_ms = wall_now.ms;
+  position_.agreed_at_ms = at.ms;
   work_.clear();
   committed_inputs_ = open_inputs_;
   committed_now_ = now_;
@@ -272,10 +270,8 @@ events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
   return store_->write_overlay(events::encode(position_));
 }
 
-events::Status Task::stays_agreed(events::Timestamp wall_now) {
-  // A process that stood still for days does not know yet whose partition this is.
-  if (may_be_too_old({position_.agreed_at_ms}, wall_now)) return {};
-  position_.agreed_at_ms = wall_now.ms;
+events::Status Task::stays_agreed(events::Timestamp at) {
+  position_.agreed_at_ms = at.ms;
   return store_->write_applied(events::encode(position_));
 }
 
