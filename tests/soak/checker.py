@@ -23,6 +23,7 @@ NAMESPACE = uuid.UUID("8f0b2a5e-6d1c-5f33-9a47-766f6b657461")
 PROCESSORS = ("ingress", "batches", "tokens", "merkle", "anchoring")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 FINDINGS_SHOWN_MAX = 20
+FIGURES = ("inputs", "batches", "products", "bad_inputs", "conflicts", "duplicates")
 
 
 class Topics:
@@ -138,6 +139,9 @@ class Inputs:
             if content is not None:
                 self.contents[content["batch_id"]].append(content)
 
+    def valid(self):
+        return sum(map(len, self.contents.values()))
+
     def bad(self):
         return [place for place, content in self.places.items() if content is None]
 
@@ -146,6 +150,18 @@ class Inputs:
         late = sum(content != winners[batch_id] for batch_id, contents in self.contents.items()
                    for content in contents if batch_id in winners)
         return len(self.bad()) + late
+
+    def unanswered(self, topics):
+        """What is still to come of the inputs, in words; empty if nothing is."""
+        so_far = Findings()
+        winners, _ = first_accepted(topics, so_far, self)
+        accepted = self.valid() - len(so_far.lost)
+        letters = sum(1 for _ in topics.records("dead-letters"))
+        expected = self.letters_expected(winners)
+        if accepted == self.valid() and letters >= expected:
+            return ""
+        return (f"{accepted} of {self.valid()} valid inputs passed on, {letters} of {expected} "
+                "dead letters")
 
 
 def first_accepted(topics, findings, inputs):
@@ -356,13 +372,7 @@ def audit(topics, url, key, asked=()):
     audit_dead_letters(topics, inputs, conflicts, findings)
     audit_work(topics, findings)
     audit_views(url, winners, roots, findings)
-    figures = {
-        "inputs": len(inputs.places),
-        "batches": len(winners),
-        "products": sum(content["product_count"] for content in winners.values()),
-        "bad_inputs": len(inputs.bad()),
-        "conflicts": len(conflicts),
-        "duplicates": sum(map(len, inputs.contents.values())) - len(inputs.contents) -
-        len(conflicts),
-    }
-    return findings, figures
+    figures = (len(inputs.places), len(winners),
+               sum(content["product_count"] for content in winners.values()), len(inputs.bad()),
+               len(conflicts), inputs.valid() - len(inputs.contents) - len(conflicts))
+    return findings, dict(zip(FIGURES, figures))

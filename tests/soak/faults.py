@@ -18,6 +18,10 @@ PATIENCE_S = 20
 TRANSACTION_TIMEOUT_S = 15
 
 
+class LeftOut(Exception):
+    """This fault cannot be had here: it is no fault that the system has survived."""
+
+
 class Faults:
     """`inject` runs one planned fault to its end; the world is whole again when it returns."""
 
@@ -104,10 +108,12 @@ class Faults:
             "VOKETAG_STATE_DIR": str(self.world.system.directory / "state-twin")})
         self.world.may_refuse.add(self.target)
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and twin.running() and self.target.running():
-            self.world.wait(0.1)
-        twin.kill()
-        shutil.rmtree(twin.state, ignore_errors=True)
+        try:
+            while time.monotonic() < deadline and twin.running() and self.target.running():
+                self.world.wait(0.1)
+        finally:
+            twin.kill()
+            shutil.rmtree(twin.state, ignore_errors=True)
         self.world.await_running(self.target, READY_TIMEOUT_S)
         self.world.may_refuse.discard(self.target)
 
@@ -154,6 +160,9 @@ class Faults:
         self.kill_target()
         files = sorted(path for path in self.target.state.rglob("*")
                        if path.is_file() and path.stat().st_size > 0 and path.name != "LOCK")
+        if not files:  # killed before it had written any
+            self.start_again()
+            raise LeftOut("there is no state to corrupt")
         path = self.dice.choice(files)
         with open(path, "r+b") as file:
             file.seek(self.dice.randrange(path.stat().st_size))
@@ -184,15 +193,16 @@ class Faults:
         """The state of the one instance whose disk is small: full until it stops or is stopped."""
         self.target = self.world.instances[self.world.small_disk_instance]
         if not os.path.ismount(self.target.state):
-            self.world.say("left out: no small disk could be mounted")
-            return
+            raise LeftOut("no small disk could be mounted")
         filler = self.target.state / "filler"
         self.world.may_refuse.add(self.target)
-        fill(filler)
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and self.target.running():
-            self.world.wait(0.1)
-        filler.unlink()
+        try:
+            fill(filler)
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline and self.target.running():
+                self.world.wait(0.1)
+        finally:
+            filler.unlink()
         self.world.await_running(self.target, READY_TIMEOUT_S)
         self.world.may_refuse.discard(self.target)
 
@@ -204,7 +214,7 @@ class Faults:
         proxy.heal()
 
     def lossy(self, proxy):
-        proxy.lose(self.dice.uniform(0.05, 0.3))
+        proxy.lose(self.dice.uniform(0.05, 0.3), self.dice.randrange(1 << 32))
         self.pause(self.for_s + 4)
         proxy.heal()
 
