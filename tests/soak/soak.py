@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,14 +20,16 @@ sys.path[:0] = [str(HERE.parent / "faults"), str(HERE.parent / "end-to-end")]
 import checker
 import faults as fault_kinds
 import plan
+import state_checker
 from load import Load
 from proxy import Proxy
 from servers import Cluster, Postgres
 from small_disk import mount_small_disk, unmount_small_disk
-from system import System
+from system import BINARY, System
 
 SETTLE_S = 240
 SHADOW_S = 600
+VERIFY_S = 300
 # What a supervisor restarts: a service failed (docs/troubleshooting.md). Anything else is a finding
 # unless the fault under way explains it.
 RESTARTED_CODES = (3, 4)
@@ -265,12 +268,12 @@ def settle(world, load, timeout_s):
         world.find(f"not settled within {timeout_s} s: {completed} of {len(inputs.contents)} "
                    f"batches, {products} of {wanted} products")
     # What no view shows. Whoever asks twice, or asks for something else under a known name, may be
-    # answered after everybody else.
-    while missing := inputs.unanswered(topics):
+    # answered after everybody else; and a processor may yet have to read what it has no use for.
+    while missing := inputs.unanswered(topics) or "; ".join(state_checker.unread(topics)):
         if time.monotonic() >= deadline:
             world.find(f"not settled within {timeout_s} s: {missing}")
             break
-        world.progress.text = lambda: f"settling: {missing}"
+        world.progress.text = lambda: f"settling: {missing[:100]}"
         world.wait(0.5)
 
 
@@ -280,6 +283,17 @@ def stop_all(world):
         with world.whatever_fails(f"stopping {instance.name}"):
             if instance.running():
                 world.expect(f"the exit code of {instance.name}", instance.stop(), 0)
+
+
+def verify_states(world):
+    """The engine's own word on each instance's local state, beside the audit of the changelogs."""
+    for instance in world.instances.values():
+        with world.whatever_fails(f"the state of {instance.name}"):
+            done = subprocess.run([BINARY, "state", "verify", "--json"], env=instance.environment,
+                                  text=True, capture_output=True, timeout=VERIFY_S)
+            if done.returncode != 0:
+                world.find(f"the state of {instance.name} was verified with {done.returncode}: "
+                           f"{(done.stdout + done.stderr)[-3000:]}")
 
 
 def replay_in_shadows(world):
@@ -321,8 +335,9 @@ def soak(options):
         with world.whatever_fails("the audit"):
             findings, figures = checker.audit(
                 checker.Topics(world.bootstrap, world.system.prefix), world.system.postgres,
-                world.system.key, load.asked)
+                world.system.key, load.asked, at_rest=True)
         world.findings += list(findings.lines())
+        verify_states(world)
         replay_in_shadows(world)
         return report(options, figures, done, left_out, findings, world)
 
