@@ -21,11 +21,13 @@ run_tests() {
   if [[ ! $fast ]]; then
     on_end end_test_stack
     stack_start test --fresh
-    test_stage contract "contract: schemas, golden bytes, Java's client and kcat" release \
-      -L contract
-    # All that is neither of the two, so that no test can be forgotten for want of a label.
-    test_stage end-to-end "against the real broker and database, kill -9 and all" release \
-      -LE '^(unit|contract)$'
+    # One after another: some say how soon an answer must come.
+    test_stage integration "one connector at a time, against the real broker and database" \
+      release -L integration
+    # All that is neither of the two, so that no test can be forgotten for want of a label. Each has
+    # topics and a database of its own, or servers of its own, and waits much of its time.
+    test_stage end-to-end "the whole system, kill -9 and all; contracts; simulated clusters" \
+      release -LE '^(unit|integration)$' -j "$(($(nproc) + 1))"
   fi
   if [[ $sanitize ]]; then
     build_unit_tests sanitize

@@ -161,7 +161,7 @@ def check_under_traffic(system):
         f"SELECT count(*) FROM voketag.{view}") > 0 for view in VIEWS), 60)
     readers = [Reader(system, "READ COMMITTED"), Reader(system, "REPEATABLE READ")]
     swaps = 0
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + 600
     while swaps < 6 and time.monotonic() < deadline:
         view = VIEWS[swaps % len(VIEWS)]
         # Readers that come in close order may hold a view for longer than a swap waits.

@@ -8,7 +8,7 @@ from audit import audit_batches
 from system import System, await_true, new_batch
 
 # So long that no group notices the death by itself while the first half of the test runs.
-SESSION_TIMEOUT_MS = 20_000
+SESSION_TIMEOUT_MS = 30_000
 
 
 def produce(system, requests):

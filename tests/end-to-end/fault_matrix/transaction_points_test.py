@@ -168,8 +168,10 @@ def main():
     try:
         cluster.start()
         postgres.create()
+        # Both timeouts are waited for where the network is cut or the broker is away.
         with System("points", kafka=cluster.bootstrap, postgres=postgres.url(),
-                    VOKETAG_KAFKA_SESSION_TIMEOUT_MS=6000, VOKETAG_WORKERS=1) as system:
+                    VOKETAG_KAFKA_SESSION_TIMEOUT_MS=6000,
+                    VOKETAG_KAFKA_TRANSACTION_TIMEOUT_MS=6000, VOKETAG_WORKERS=1) as system:
             broker.stop()
             instance = down_at_start(system, broker, system.postgres, proxy)
             work = Work(system)
