@@ -4,18 +4,22 @@ import os
 import pathlib
 import random
 import shutil
+import subprocess
 import time
 
 from foreign_producer import ForeignProducer
 from servers import await_true
 from small_disk import fill
-from system import Instance
+from system import BINARY, DIE_WITH_PARENT, Instance
 
 READY_TIMEOUT_S = 240
 # Ends the wait for something that need not come: how long a fault stays if nothing shows.
 PATIENCE_S = 20
 # transaction_timeout_ms in connectors/kafka/options.h.
 TRANSACTION_TIMEOUT_S = 15
+# How long a replay, resumed after every end that it may come to, may take to its swap.
+REPLAY_TIMEOUT_S = 300
+VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
 
 
 class LeftOut(Exception):
@@ -145,6 +149,83 @@ class Faults:
         self.world.postgres.kill()
         self.pause()
         self.world.postgres.start().await_ready()
+
+    def postgres_locked(self):
+        """Somebody holds one of the tables for longer than a projector waits for it; or the row of
+        its position, and then the table: whoever of the two PostgreSQL sacrifices."""
+        hold = f"SELECT pg_sleep({self.for_s + 2})"
+        table = self.dice.choice([*VIEWS, "anchor_transactions", "projection_positions"])
+        statements = [f"LOCK TABLE voketag.{table}", hold]
+        if self.dice.random() < 0.5:
+            # The projector waits for the row within half a second, if it is at work, and is then
+            # the one that PostgreSQL asks whether it waits in vain.
+            statements = ["SET LOCAL deadlock_timeout = '300s'",
+                          "SELECT 1 FROM voketag.projection_positions WHERE projection = "
+                          "'batches' FOR UPDATE", "SELECT pg_sleep(0.5)",
+                          "LOCK TABLE voketag.batches", hold]
+        words = [word for sql in ("BEGIN", *statements, "COMMIT") for word in ("-c", sql)]
+        log = self.world.system.directory / "locker.log"
+        with open(log, "w", encoding="utf-8") as output:
+            locker = subprocess.Popen(
+                [*DIE_WITH_PARENT, "psql", self.world.system.postgres, "-X", "-q", "-v",
+                 "ON_ERROR_STOP=1", *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        code = self.await_end(locker, self.for_s + 60)
+        said = log.read_text(encoding="utf-8")
+        assert code == 0 or "deadlock detected" in said, f"the locker ended with {code}: {said}"
+
+    # ---- replays
+
+    def view_replay(self):
+        """A view is built anew under load, killed on its way, and resumed until it is swapped;
+        every other time one of the instances that write the live one is killed, too."""
+        view = self.dice.choice(VIEWS)
+        before = self.live_generation(view)
+        said = ""
+        code = self.await_end(self.start_replay(view), self.dice.uniform(0.1, 4.0))
+        self.world.say(f"the replay of {view} " + ("was killed" if code == -9 else "was faster"))
+        if self.dice.random() < 0.5:
+            self.kill_target()
+        deadline = time.monotonic() + REPLAY_TIMEOUT_S
+        while self.live_generation(view) == before:
+            # Readers and other faults may be in the way of a swap, but rows may not differ.
+            assert time.monotonic() < deadline, f"no replay of {view} was swapped: {said}"
+            code = self.await_end(self.start_replay(view, *self.resume_of(view)),
+                                  deadline - time.monotonic())
+            said = self.replay_log(view).read_text(encoding="utf-8")[-2000:]
+            assert code in (0, 1, 3), f"the replay of {view} ended with {code}: {said}"
+            assert "generations differ" not in said, f"the replay of {view}: {said}"
+            self.world.wait(0.2)
+        if not self.target.running():
+            self.start_again()
+
+    def live_generation(self, view):
+        return self.world.system.count(f"SELECT voketag.live_generation('{view}')")
+
+    def resume_of(self, view):
+        """Nothing is to be resumed where it was killed before it had begun."""
+        is_unfinished = self.world.system.count(
+            "SELECT count(*) FROM voketag.projection_generations WHERE state = 'building' AND "
+            f"projection = '{view}'")
+        return ["--resume"] if is_unfinished else []
+
+    def replay_log(self, view):
+        return self.world.system.directory / f"replay-{view}.log"
+
+    def start_replay(self, view, *arguments):
+        with open(self.replay_log(view), "w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [*DIE_WITH_PARENT, BINARY, "replay", "--view", view, "--lock-timeout-ms", "2000",
+                 "--json", *arguments], env=self.world.system.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def await_end(self, process, timeout_s):
+        """Its exit code; it is killed (-9) at the timeout."""
+        deadline = time.monotonic() + timeout_s
+        while process.poll() is None and time.monotonic() < deadline:
+            self.world.wait(0.05)
+        if process.poll() is None:
+            process.kill()
+        return process.wait()
 
     # ---- state
 
