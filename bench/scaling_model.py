@@ -23,7 +23,9 @@ KAFKA_BYTES_PER_PRODUCT = 54
 POSTGRES_BYTES_PER_ROW = 179
 # Measured: the rate of one machine of two cores, broker and PostgreSQL included.
 VIEW_ROWS_PER_S = 300_000
-TO_ROOT_PER_S_PER_CORE = 1_000_000 / (OWN_CPU_US_PER_PRODUCT + BROKER_CPU_US_PER_PRODUCT)
+# Not measured, the lane is not built: a decision with its factors, ledger entry and headers.
+KAFKA_BYTES_PER_SCAN = 700
+SCAN_REPLICAS = 3
 
 PARTITIONS = 12
 PEAK_TO_MEAN = 10
@@ -66,6 +68,29 @@ def month_of_a_million_a_day() -> dict:
     }
 
 
+def cpu_s_per_million() -> dict:
+    """CPU time of a million products on one machine, by whose it is."""
+    parts = {"own": OWN_CPU_US_PER_PRODUCT, "broker": BROKER_CPU_US_PER_PRODUCT,
+             "view": POSTGRES_CPU_US_PER_ROW}
+    return parts | {"all": sum(parts.values())}
+
+
+def scans(peak_per_s: int) -> dict:
+    """Scans whose busiest second has so many; the mean is PEAK_TO_MEAN times less."""
+    mean_per_s = peak_per_s / PEAK_TO_MEAN
+    peak_mb_per_s = peak_per_s * KAFKA_BYTES_PER_SCAN / 1e6
+    return {
+        "mean_per_s": mean_per_s,
+        "peak_per_s": peak_per_s,
+        "peak_per_partition_per_s": peak_per_s / PARTITIONS,
+        "us_for_each": PARTITIONS / peak_per_s * 1e6 * HEADROOM,
+        "peak_mb_per_s_in": peak_mb_per_s,
+        "peak_mb_per_s_on_disks": peak_mb_per_s * SCAN_REPLICAS,
+        "kafka_tb_per_day": mean_per_s * KAFKA_BYTES_PER_SCAN * SCAN_REPLICAS
+        * SECONDS_PER_DAY / 1e12,
+    }
+
+
 def tables() -> str:
     """The tables of docs/scaling.md."""
     lines = ["| products a day | replicas | at the peak | a partition | cores at the peak "
@@ -84,6 +109,24 @@ def tables() -> str:
               f"| storage, first month | {month['storage_usd_first_month']:.2f} |",
               f"| storage, after a year of keeping everything | "
               f"{month['storage_usd_after_a_year']:.2f} |"]
+    cpu = cpu_s_per_million()
+    peak = day(1_000_000_000, 3, True)["peak_per_partition_per_s"]
+    lines += ["", "| CPU | |", "|---|---:|",
+              f"| of 1,000,000 products: own code | {cpu['own']:.2f} s |",
+              f"| the broker | {cpu['broker']:.2f} s |",
+              f"| the view of products | {cpu['view']:.2f} s |",
+              f"| all three | {cpu['all']:.2f} s |",
+              "| own code, of what one partition gets in the busiest second of a billion a day | "
+              f"{peak * cpu['own'] / 1000:.1f} ms |",
+              "", "| scans, mean | at the peak | a partition | time for each | into Kafka "
+              "| on disks | Kafka, a day |", "|---:|---:|---:|---:|---:|---:|---:|"]
+    for peak_per_s in (100_000, 1_000_000):
+        load = scans(peak_per_s)
+        lines.append(
+            f"| {load['mean_per_s']:,.0f}/s | {peak_per_s:,}/s "
+            f"| {load['peak_per_partition_per_s']:,.0f}/s | {load['us_for_each']:.0f} us "
+            f"| {load['peak_mb_per_s_in']:,.0f} MB/s | {load['peak_mb_per_s_on_disks']:,.0f} MB/s "
+            f"| {load['kafka_tb_per_day']:.1f} TB |")
     return "\n".join(lines)
 
 
@@ -92,7 +135,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
     if parser.parse_args().json:
         loads = [day(n, r, True) for n, r in ((10**6, 1), (10**8, 3), (10**9, 3))]
-        print(json.dumps({"loads": loads, "month": month_of_a_million_a_day()}, indent=2))
+        print(json.dumps({"loads": loads, "month": month_of_a_million_a_day(),
+                          "cpu_s_per_million": cpu_s_per_million(),
+                          "scans": [scans(n) for n in (10**5, 10**6)]}, indent=2))
     else:
         print(tables())
 

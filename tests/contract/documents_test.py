@@ -2,7 +2,8 @@
 """What the documents quote exists: every message of docs/troubleshooting.md stands in the sources,
 every command with its options in the program, every topic without an event struct in the list of
 schemas/golden/README.md, every reason of a dead letter in docs/formats.md and in `voketag dlq`,
-every package of dev.d/setup.sh in docs/dependencies.md.
+every package of dev.d/setup.sh in docs/dependencies.md, every table of bench/scaling_model.py in
+docs/scaling.md.
 Usage: documents_test.py ROOT VOKETAG_BINARY"""
 
 import pathlib
@@ -142,11 +143,20 @@ def check_packages(root):
             for package in sorted(installed) if f"`{package}`" not in tables]
 
 
+def check_scaling(root):
+    document = (root / "docs/scaling.md").read_text().split("\n")
+    tables = subprocess.run([sys.executable, root / "bench/scaling_model.py"], text=True,
+                            check=True, capture_output=True, timeout=60).stdout
+    return [f"docs/scaling.md lacks what bench/scaling_model.py prints: {line}"
+            for line in tables.split("\n") if line not in document]
+
+
 def main():
     root, binary = pathlib.Path(sys.argv[1]), sys.argv[2]
     texts = texts_of(root)
     wrong = check_messages(root, texts) + check_commands(root, binary)
     wrong += check_golden_readme(root) + check_reasons(root) + check_packages(root)
+    wrong += check_scaling(root)
     for line in wrong:
         print(line)
     sys.exit(1 if wrong else 0)

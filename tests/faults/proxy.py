@@ -50,6 +50,7 @@ class Proxy:
         self.mode = PASS
         self.delay_s = 0.0
         self.loss = 0.0
+        self.dice = None
         self.open = set()
         self.closed = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -75,9 +76,10 @@ class Proxy:
         """Every piece takes so much longer."""
         self.delay_s = delay_s
 
-    def lose(self, share):
-        """Packets get lost. Whoever talks TCP sees no gap: what was lost is sent again, once more
-        if that is lost too, and what lies behind it waits."""
+    def lose(self, share, seed):
+        """Packets get lost, which of them the seed says. Whoever talks TCP sees no gap: what was
+        lost is sent again, once more if that is lost too, and what lies behind it waits."""
+        self.dice = random.Random(seed)
         self.loss = share
 
     def heal(self):
@@ -150,7 +152,7 @@ class Proxy:
     def _await_passage(self):
         wait_s = self.delay_s
         retransmission_s = RETRANSMISSION_S
-        while random.random() < self.loss:
+        while self.loss and self.dice.random() < self.loss:
             wait_s += retransmission_s
             retransmission_s *= 2
         if wait_s:

@@ -17,12 +17,14 @@ import subprocess
 import uuid
 from collections import Counter, defaultdict
 
+import state_checker
 from audit import leaf_hash, merkle_root
 
 NAMESPACE = uuid.UUID("8f0b2a5e-6d1c-5f33-9a47-766f6b657461")
 PROCESSORS = ("ingress", "batches", "tokens", "merkle", "anchoring")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 FINDINGS_SHOWN_MAX = 20
+FIGURES = ("inputs", "batches", "products", "bad_inputs", "conflicts", "duplicates")
 
 
 class Topics:
@@ -48,9 +50,41 @@ class Topics:
         complaint = reader.stderr.read()
         assert reader.wait() == 0, f"kcat could not read {topic}: {complaint}"
 
-    def events(self, topic):
+    def outputs(self, topic, findings):
+        """Records that processors have emitted: (record, event). An output's id follows from what
+        caused it, so that an id that is there twice is an output that was emitted twice."""
+        seen = Counter()
         for record in self.records(topic):
-            yield json.loads(record["value"])
+            seen[record["headers"]["ce_id"]] += 1
+            yield record, json.loads(record["value"])
+        for name, times in seen.items():
+            if times > 1:
+                findings.doubled.append(f"{topic} ce_id {name}: {times} times")
+
+
+class Flow:
+    """What the topics say of each batch, from its request to its anchor; the state and the views
+    must say the same."""
+
+    def __init__(self, winners):
+        self.winners = winners        # batch id -> the content that counts
+        self.accepted_in = {}         # batch id -> partition, as the following *_in
+        self.duplicates = Counter()   # how often the same content was asked for again
+        self.reminders = Counter()    # how often a timer asked again for what had not come
+        self.requested_in = {}        # (batch id, chunk) -> partition
+        self.subtrees = {}            # (batch id, chunk) -> root
+        self.joined_in = {}           # of the subtrees
+        self.rooted_in = {}
+        self.queued_in = {}
+        self.attempts = Counter()     # how often a root was queued
+        self.waited = Counter()       # how often it waited in the queue: once, if no chain failed
+        self.leaves = {}              # batch id -> (transaction id, leaf index, aggregate root)
+        self.transactions = Counter()  # by queue key
+        self.roots = {}               # batch id -> root, recomputed from tokens
+
+    def chunk_counts(self):
+        """Of batches that are cut into chunks; smaller ones are made where they are accepted."""
+        return Counter(batch_id for batch_id, _ in self.requested_in)
 
 
 def rows(url, sql):
@@ -138,6 +172,9 @@ class Inputs:
             if content is not None:
                 self.contents[content["batch_id"]].append(content)
 
+    def valid(self):
+        return sum(map(len, self.contents.values()))
+
     def bad(self):
         return [place for place, content in self.places.items() if content is None]
 
@@ -146,6 +183,18 @@ class Inputs:
         late = sum(content != winners[batch_id] for batch_id, contents in self.contents.items()
                    for content in contents if batch_id in winners)
         return len(self.bad()) + late
+
+    def unanswered(self, topics):
+        """What is still to come of the inputs, in words; empty if nothing is."""
+        so_far = Findings()
+        flow, _ = first_accepted(topics, so_far, self)
+        accepted = self.valid() - len(so_far.lost)
+        letters = sum(1 for _ in topics.records("dead-letters"))
+        expected = self.letters_expected(flow.winners)
+        if accepted == self.valid() and letters >= expected:
+            return ""
+        return (f"{accepted} of {self.valid()} valid inputs passed on, {letters} of {expected} "
+                "dead letters")
 
 
 def first_accepted(topics, findings, inputs):
@@ -157,18 +206,23 @@ def first_accepted(topics, findings, inputs):
                                   "/voketag.batch-accepted.v1/0")): (partition, offset)
         for (partition, offset), content in inputs.places.items() if content is not None}
     passed_on = Counter()
-    winners, conflicts = {}, []
+    flow, conflicts = Flow({}), []
     for record in topics.records("batch-accepted"):
         cause = derived.get(record["headers"]["ce_id"])
         passed_on[cause or record["headers"]["ce_id"]] += 1
         if cause is None:
             continue
         content = inputs.places[cause]
-        winner = winners.setdefault(content["batch_id"], content)
-        if content != winner:
+        batch_id = content["batch_id"]
+        if batch_id not in flow.winners:
+            flow.winners[batch_id] = content
+            flow.accepted_in[batch_id] = record["partition"]
+        elif content == flow.winners[batch_id]:
+            flow.duplicates[batch_id] += 1
+        else:
             conflicts.append((record["partition"], record["offset"]))
     findings.once("batch-accepted of the input at", passed_on, derived.values())
-    return winners, conflicts
+    return flow, conflicts
 
 
 class Chunk:
@@ -199,21 +253,20 @@ def product_id_of(token, key, findings):
     return raw[2:18]
 
 
-def audit_tokens(topics, key, winners, findings):
-    """The root of each batch, recomputed from its tokens."""
+def audit_tokens(topics, key, flow, findings):
+    """The root of each batch, recomputed from its tokens; and of each chunk, which is returned."""
     chunks = defaultdict(dict)
     seen = Counter()
-    for event in topics.events("tokens-generated"):
+    for _, event in topics.outputs("tokens-generated", findings):
         seen[event["batch_id"], event["chunk_index"]] += 1
         chunks[event["batch_id"]].setdefault(event["chunk_index"], Chunk(event, key, findings))
     for (batch_id, index), times in seen.items():
         if times > 1:
             findings.doubled.append(f"tokens of {batch_id}:{index}: {times} times")
     for batch_id in chunks:
-        if batch_id not in winners:
+        if batch_id not in flow.winners:
             findings.wrong.append(f"tokens of {batch_id}, which was not asked for")
-    roots = {}
-    for batch_id, content in winners.items():
+    for batch_id, content in flow.winners.items():
         parts = [chunks[batch_id][index] for index in sorted(chunks[batch_id])]
         serial = content["first_serial"]
         for part in parts:
@@ -228,24 +281,118 @@ def audit_tokens(topics, key, winners, findings):
         if any(a.last_id >= b.first_id for a, b in zip(parts, parts[1:])):
             findings.wrong.append(f"product ids of {batch_id} do not rise")
         if parts:
-            roots[batch_id] = merkle_root([part.root for part in parts]).hex()
-    return roots
+            flow.roots[batch_id] = merkle_root([part.root for part in parts]).hex()
+    return {(batch_id, index): chunk.root.hex()
+            for batch_id, parts in chunks.items() for index, chunk in parts.items()}
 
 
-def audit_outputs(topics, winners, roots, findings):
+def audit_chunks(topics, flow, chunk_roots, findings):
+    """Of a batch that is cut, each chunk is asked for once, and comes back once with its root. A
+    timer may ask again for what has not come; who makes it does so once all the same."""
+    requested = Counter()
+    for record, event in topics.outputs("token-chunk-requested", findings):
+        chunk = (event["batch_id"], event["chunk_index"])
+        requested[chunk] += 1
+        flow.requested_in[chunk] = record["partition"]
+    for (batch_id, index), times in requested.items():
+        if times > 1 + flow.reminders[batch_id]:
+            findings.doubled.append(f"token-chunk-requested {batch_id}:{index}: {times} times, "
+                                    f"with {flow.reminders[batch_id]} reminders")
+    cut = flow.chunk_counts()
+    wanted = [chunk for chunk in chunk_roots if chunk[0] in cut]
+    findings.once("token-chunk-requested", Counter(set(requested)), wanted)
+    seen = Counter()
+    for record, event in topics.outputs("merkle-subtree-computed", findings):
+        chunk = (event["batch_id"], event["chunk_index"])
+        seen[chunk] += 1
+        flow.subtrees[chunk] = event["root"]
+        flow.joined_in[event["batch_id"]] = record["partition"]
+        findings.equal(f"the root of chunk {chunk}", event["root"], chunk_roots.get(chunk))
+        findings.equal(f"the number of chunks of {chunk}", event["chunk_count"], cut[chunk[0]])
+    findings.once("merkle-subtree-computed", seen, wanted)
+
+
+def audit_anchoring(topics, flow, findings):
+    """Each root is queued once, and once more for each time that a timer asked for it; and is a
+    leaf of one transaction, whose numbers have neither a gap nor a repetition."""
+    queued = Counter()
+    for record, event in topics.outputs("anchor-queue", findings):
+        batch_id = event["batch_id"]
+        queued[batch_id, event["attempt"]] += 1
+        flow.queued_in[batch_id] = record["partition"]
+        flow.attempts[batch_id] += 1
+        if batch_id in flow.winners:
+            findings.equal(f"the queued root of {batch_id}", event["merkle_root"],
+                           flow.roots.get(batch_id))
+    findings.once("anchor-queue", queued, [
+        (batch_id, attempt) for batch_id in flow.winners
+        for attempt in range(1, max(flow.attempts[batch_id], 1) + 1)])
+    for batch_id, attempts in flow.attempts.items():
+        if attempts > 1 + flow.reminders[batch_id]:
+            findings.doubled.append(f"anchor-queue {batch_id}: {attempts} times, with "
+                                    f"{flow.reminders[batch_id]} reminders")
+    audit_transactions(topics, flow, findings)
+    failed = Counter(event["batch_id"] for _, event in topics.outputs("anchor-failed", findings))
+    flow.waited = Counter(dict.fromkeys(flow.leaves, 1)) + failed
+
+
+def audit_transactions(topics, flow, findings):
+    leaves, numbers = Counter(), defaultdict(Counter)
+    for record, event in topics.outputs("anchor-submitted", findings):
+        numbers[record["key"]][event["nonce"]] += 1
+        data = []
+        for index, leaf in enumerate(event["leaves"]):
+            batch_id = leaf["batch_id"]
+            leaves[batch_id] += 1
+            flow.leaves[batch_id] = (event["transaction_id"], index, event["aggregate_root"])
+            findings.equal(f"the leaf of {batch_id}", leaf["leaf_index"], index)
+            data.append(aggregate_leaf(batch_id, flow))
+        root, name = event["aggregate_root"], f"transaction {event['transaction_id']}"
+        findings.equal(f"the number of leaves of {name}", event["tree_size"], len(data))
+        findings.equal(f"the root of {name}", root, merkle_root(data).hex())
+        # Of the simulated chain the signed bytes are the calldata.
+        if event["chain_id"] == 0:
+            findings.equal(f"the bytes of {name}", event["raw_transaction"],
+                           f"0x{b'VTAG'.hex()}01{len(data):016x}{root}")
+    findings.once("leaf of batch", leaves, flow.winners)
+    for lane, nonces in numbers.items():
+        findings.once(f"transaction number of {lane}", nonces, range(len(nonces)))
+        flow.transactions[lane] = len(nonces)
+
+
+def aggregate_leaf(batch_id, flow):
+    """docs/formats.md, Aggregate leaf and calldata. Zeros for what nobody asked for."""
+    content = flow.winners.get(batch_id, {"product_count": 0})
+    return hashlib.sha256(
+        b"\x00\x01" + uuid.UUID(batch_id).bytes + content["product_count"].to_bytes(8, "big") +
+        bytes.fromhex(flow.roots.get(batch_id, "00" * 32))).digest()
+
+
+def audit_outputs(topics, flow, findings):
     for topic in ("merkle-root-computed", "batch-completed", "anchor-completed"):
         seen = Counter()
-        for event in topics.events(topic):
+        for record, event in topics.outputs(topic, findings):
             batch_id = event["batch_id"]
             seen[batch_id] += 1
-            if batch_id in winners:
+            if topic == "merkle-root-computed":
+                flow.rooted_in[batch_id] = record["partition"]
+            if batch_id in flow.winners:
                 findings.equal(f"the root of {batch_id} in {topic}", event["merkle_root"],
-                               roots.get(batch_id))
+                               flow.roots.get(batch_id))
                 findings.equal(f"the count of {batch_id} in {topic}", event["product_count"],
-                               winners[batch_id]["product_count"])
-        findings.once(topic, seen, winners)
-    failed = Counter(event["batch_id"] for event in topics.events("batch-failed"))
+                               flow.winners[batch_id]["product_count"])
+        findings.once(topic, seen, flow.winners)
+    failed = Counter(event["batch_id"] for _, event in topics.outputs("batch-failed", findings))
     findings.once("batch-failed", failed, [])
+
+
+def audit_completed(topics, flow, findings):
+    """An anchor says in which transaction its root is which leaf."""
+    for event in (json.loads(record["value"]) for record in topics.records("anchor-completed")):
+        aggregate = event["aggregate"]
+        findings.equal(f"the leaf that anchors {event['batch_id']}",
+                       (event["transaction_id"], aggregate["leaf_index"], aggregate["root"]),
+                       flow.leaves.get(event["batch_id"]))
 
 
 def audit_dead_letters(topics, inputs, conflicts, findings):
@@ -264,10 +411,13 @@ def audit_dead_letters(topics, inputs, conflicts, findings):
     findings.once("dead letter of", seen, wanted)
 
 
-def audit_work(topics, findings):
+def audit_work(topics, flow, findings):
     """No record of a topic was worked on in two committed transactions of one processor.
 
-    The history names what each transaction did, and numbers the transactions of each partition."""
+    The history names what each transaction did, and numbers the transactions of each partition: the
+    last number of each is returned, by processor and partition. It names timers, too: a batch's
+    timers ask again for what has not come."""
+    sequences = {}
     for processor in PROCESSORS:
         done, last = {}, {}
         for record in topics.records(processor + "-commits"):
@@ -278,32 +428,56 @@ def audit_work(topics, findings):
                 last[partition] = sequence
                 for work in task["work"]:
                     if "topic" not in work:
+                        flow.reminders[work["timer"].partition(":")[2]] += processor == "batches"
                         continue
                     place = (processor, work["topic"], partition)
                     if work["from_offset"] <= done.get(place, -1):
                         findings.doubled.append(f"work of {processor} on {work['topic']} "
                                                 f"[{partition}] {work['from_offset']}")
                     done[place] = max(done.get(place, -1), work["to_offset"])
+        sequences[processor] = last
+    return sequences
 
 
-def audit_views(url, winners, roots, findings):
-    batches = Counter()
-    for batch_id, status, root, count in rows(
-            url, "SELECT batch_id, status, merkle_root, product_count FROM voketag.batches"):
-        batches[batch_id] += 1
-        if batch_id in winners:
-            findings.equal(f"the row of batch {batch_id}", (status, root, int(count)),
-                           ("completed", roots.get(batch_id), winners[batch_id]["product_count"]))
-    findings.once("row of batch", batches, winners)
-    anchors = Counter()
-    for batch_id, status, root in rows(
-            url, "SELECT batch_id, status, merkle_root FROM voketag.anchors"):
-        anchors[batch_id] += 1
-        if batch_id in winners:
-            findings.equal(f"the row of anchor {batch_id}", (status, root),
-                           ("completed", roots.get(batch_id)))
-    findings.once("row of anchor", anchors, winners)
-    audit_products(url, winners, roots, findings)
+def audit_rows(what, found, wanted, findings):
+    """A row for each event and no other, with the same values. `found`: pairs of name and
+    values."""
+    seen = Counter()
+    for name, values in found:
+        seen[name] += 1
+        if name in wanted:
+            findings.equal(f"{what} {name}", values, wanted[name])
+    findings.once(what, seen, wanted)
+
+
+def audit_views(url, topics, flow, findings):
+    audit_rows("row of batch", (
+        (batch_id, (status, root, int(count))) for batch_id, status, root, count in rows(
+            url, "SELECT batch_id, status, merkle_root, product_count FROM voketag.batches")),
+               {batch_id: ("completed", flow.roots.get(batch_id), content["product_count"])
+                for batch_id, content in flow.winners.items()}, findings)
+    audit_rows("row of anchor", (
+        (batch_id, (status, root, transaction_id, int(leaf_index)))
+        for batch_id, status, root, transaction_id, leaf_index in rows(
+            url, "SELECT batch_id, status, merkle_root, transaction_id, coalesce(leaf_index, -1) "
+                 "FROM voketag.anchors")),
+               {batch_id: ("completed", flow.roots.get(batch_id),
+                           *flow.leaves.get(batch_id, (None, None))[:2])
+                for batch_id in flow.winners}, findings)
+    audit_rows("row of subtree", (
+        ((batch_id, int(index)), root) for batch_id, index, root in rows(
+            url, "SELECT batch_id, chunk_index, root FROM voketag.merkle_subtrees")),
+               flow.subtrees, findings)
+    audit_rows("row of transaction", (
+        (transaction_id, (int(nonce), raw, root, int(size)))
+        for transaction_id, nonce, raw, root, size in rows(
+            url, "SELECT transaction_id, coalesce(nonce, -1), raw_transaction, aggregate_root, "
+                 "coalesce(tree_size, -1) FROM voketag.anchor_transactions")),
+               {event["transaction_id"]: (event["nonce"], event["raw_transaction"],
+                                          event["aggregate_root"], event["tree_size"])
+                for event in (json.loads(record["value"])
+                              for record in topics.records("anchor-submitted"))}, findings)
+    audit_products(url, flow.winners, flow.roots, findings)
 
 
 def audit_products(url, winners, roots, findings):
@@ -340,29 +514,30 @@ def audit_products(url, winners, roots, findings):
         findings.lost.append(f"rows of products of {missing}: all")
 
 
-def audit(topics, url, key, asked=()):
-    """Findings, and figures of what was looked at. `asked`: ids that Kafka has acknowledged."""
+def audit(topics, url, key, asked=(), at_rest=False):
+    """Findings, and figures of what was looked at. `asked`: ids that Kafka has acknowledged.
+    `at_rest`: nobody is at work, and whoever was had been given the time to read every input."""
     findings = Findings()
     inputs = Inputs(topics)
     for batch_id in asked:
         if batch_id not in inputs.contents:
             findings.lost.append(f"the request of {batch_id}, which Kafka had acknowledged")
-    winners, conflicts = first_accepted(topics, findings, inputs)
+    flow, conflicts = first_accepted(topics, findings, inputs)
     for batch_id, contents in inputs.contents.items():
-        if batch_id in winners and winners[batch_id] not in contents:
+        if batch_id in flow.winners and flow.winners[batch_id] not in contents:
             findings.wrong.append(f"the content of {batch_id}")
-    roots = audit_tokens(topics, key, winners, findings)
-    audit_outputs(topics, winners, roots, findings)
+    sequences = audit_work(topics, flow, findings)
+    chunk_roots = audit_tokens(topics, key, flow, findings)
+    audit_chunks(topics, flow, chunk_roots, findings)
+    audit_outputs(topics, flow, findings)
+    audit_anchoring(topics, flow, findings)
+    audit_completed(topics, flow, findings)
     audit_dead_letters(topics, inputs, conflicts, findings)
-    audit_work(topics, findings)
-    audit_views(url, winners, roots, findings)
-    figures = {
-        "inputs": len(inputs.places),
-        "batches": len(winners),
-        "products": sum(content["product_count"] for content in winners.values()),
-        "bad_inputs": len(inputs.bad()),
-        "conflicts": len(conflicts),
-        "duplicates": sum(map(len, inputs.contents.values())) - len(inputs.contents) -
-        len(conflicts),
-    }
-    return findings, figures
+    folds = state_checker.audit_state(topics, flow, findings)
+    if at_rest:
+        state_checker.audit_positions(topics, folds, sequences, findings)
+    audit_views(url, topics, flow, findings)
+    figures = (len(inputs.places), len(flow.winners),
+               sum(content["product_count"] for content in flow.winners.values()),
+               len(inputs.bad()), len(conflicts), sum(flow.duplicates.values()))
+    return findings, dict(zip(FIGURES, figures))

@@ -4,18 +4,26 @@ import os
 import pathlib
 import random
 import shutil
+import subprocess
 import time
 
 from foreign_producer import ForeignProducer
 from servers import await_true
 from small_disk import fill
-from system import Instance
+from system import BINARY, DIE_WITH_PARENT, Instance
 
 READY_TIMEOUT_S = 240
 # Ends the wait for something that need not come: how long a fault stays if nothing shows.
 PATIENCE_S = 20
 # transaction_timeout_ms in connectors/kafka/options.h.
 TRANSACTION_TIMEOUT_S = 15
+# How long a replay, resumed after every end that it may come to, may take to its swap.
+REPLAY_TIMEOUT_S = 300
+VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
+
+
+class LeftOut(Exception):
+    """This fault cannot be had here: it is no fault that the system has survived."""
 
 
 class Faults:
@@ -104,10 +112,12 @@ class Faults:
             "VOKETAG_STATE_DIR": str(self.world.system.directory / "state-twin")})
         self.world.may_refuse.add(self.target)
         deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and twin.running() and self.target.running():
-            self.world.wait(0.1)
-        twin.kill()
-        shutil.rmtree(twin.state, ignore_errors=True)
+        try:
+            while time.monotonic() < deadline and twin.running() and self.target.running():
+                self.world.wait(0.1)
+        finally:
+            twin.kill()
+            shutil.rmtree(twin.state, ignore_errors=True)
         self.world.await_running(self.target, READY_TIMEOUT_S)
         self.world.may_refuse.discard(self.target)
 
@@ -140,6 +150,83 @@ class Faults:
         self.pause()
         self.world.postgres.start().await_ready()
 
+    def postgres_locked(self):
+        """Somebody holds one of the tables for longer than a projector waits for it; or the row of
+        its position, and then the table: whoever of the two PostgreSQL sacrifices."""
+        hold = f"SELECT pg_sleep({self.for_s + 2})"
+        table = self.dice.choice([*VIEWS, "anchor_transactions", "projection_positions"])
+        statements = [f"LOCK TABLE voketag.{table}", hold]
+        if self.dice.random() < 0.5:
+            # The projector waits for the row within half a second, if it is at work, and is then
+            # the one that PostgreSQL asks whether it waits in vain.
+            statements = ["SET LOCAL deadlock_timeout = '300s'",
+                          "SELECT 1 FROM voketag.projection_positions WHERE projection = "
+                          "'batches' FOR UPDATE", "SELECT pg_sleep(0.5)",
+                          "LOCK TABLE voketag.batches", hold]
+        words = [word for sql in ("BEGIN", *statements, "COMMIT") for word in ("-c", sql)]
+        log = self.world.system.directory / "locker.log"
+        with open(log, "w", encoding="utf-8") as output:
+            locker = subprocess.Popen(
+                [*DIE_WITH_PARENT, "psql", self.world.system.postgres, "-X", "-q", "-v",
+                 "ON_ERROR_STOP=1", *words], stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        code = self.await_end(locker, self.for_s + 60)
+        said = log.read_text(encoding="utf-8")
+        assert code == 0 or "deadlock detected" in said, f"the locker ended with {code}: {said}"
+
+    # ---- replays
+
+    def view_replay(self):
+        """A view is built anew under load, killed on its way, and resumed until it is swapped;
+        every other time one of the instances that write the live one is killed, too."""
+        view = self.dice.choice(VIEWS)
+        before = self.live_generation(view)
+        said = ""
+        code = self.await_end(self.start_replay(view), self.dice.uniform(0.1, 4.0))
+        self.world.say(f"the replay of {view} " + ("was killed" if code == -9 else "was faster"))
+        if self.dice.random() < 0.5:
+            self.kill_target()
+        deadline = time.monotonic() + REPLAY_TIMEOUT_S
+        while self.live_generation(view) == before:
+            # Readers and other faults may be in the way of a swap, but rows may not differ.
+            assert time.monotonic() < deadline, f"no replay of {view} was swapped: {said}"
+            code = self.await_end(self.start_replay(view, *self.resume_of(view)),
+                                  deadline - time.monotonic())
+            said = self.replay_log(view).read_text(encoding="utf-8")[-2000:]
+            assert code in (0, 1, 3), f"the replay of {view} ended with {code}: {said}"
+            assert "generations differ" not in said, f"the replay of {view}: {said}"
+            self.world.wait(0.2)
+        if not self.target.running():
+            self.start_again()
+
+    def live_generation(self, view):
+        return self.world.system.count(f"SELECT voketag.live_generation('{view}')")
+
+    def resume_of(self, view):
+        """Nothing is to be resumed where it was killed before it had begun."""
+        is_unfinished = self.world.system.count(
+            "SELECT count(*) FROM voketag.projection_generations WHERE state = 'building' AND "
+            f"projection = '{view}'")
+        return ["--resume"] if is_unfinished else []
+
+    def replay_log(self, view):
+        return self.world.system.directory / f"replay-{view}.log"
+
+    def start_replay(self, view, *arguments):
+        with open(self.replay_log(view), "w", encoding="utf-8") as log:
+            return subprocess.Popen(
+                [*DIE_WITH_PARENT, BINARY, "replay", "--view", view, "--lock-timeout-ms", "2000",
+                 "--json", *arguments], env=self.world.system.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def await_end(self, process, timeout_s):
+        """Its exit code; it is killed (-9) at the timeout."""
+        deadline = time.monotonic() + timeout_s
+        while process.poll() is None and time.monotonic() < deadline:
+            self.world.wait(0.05)
+        if process.poll() is None:
+            process.kill()
+        return process.wait()
+
     # ---- state
 
     def state_lost(self):
@@ -154,6 +241,9 @@ class Faults:
         self.kill_target()
         files = sorted(path for path in self.target.state.rglob("*")
                        if path.is_file() and path.stat().st_size > 0 and path.name != "LOCK")
+        if not files:  # killed before it had written any
+            self.start_again()
+            raise LeftOut("there is no state to corrupt")
         path = self.dice.choice(files)
         with open(path, "r+b") as file:
             file.seek(self.dice.randrange(path.stat().st_size))
@@ -184,15 +274,16 @@ class Faults:
         """The state of the one instance whose disk is small: full until it stops or is stopped."""
         self.target = self.world.instances[self.world.small_disk_instance]
         if not os.path.ismount(self.target.state):
-            self.world.say("left out: no small disk could be mounted")
-            return
+            raise LeftOut("no small disk could be mounted")
         filler = self.target.state / "filler"
         self.world.may_refuse.add(self.target)
-        fill(filler)
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and self.target.running():
-            self.world.wait(0.1)
-        filler.unlink()
+        try:
+            fill(filler)
+            deadline = time.monotonic() + PATIENCE_S
+            while time.monotonic() < deadline and self.target.running():
+                self.world.wait(0.1)
+        finally:
+            filler.unlink()
         self.world.await_running(self.target, READY_TIMEOUT_S)
         self.world.may_refuse.discard(self.target)
 
@@ -204,7 +295,7 @@ class Faults:
         proxy.heal()
 
     def lossy(self, proxy):
-        proxy.lose(self.dice.uniform(0.05, 0.3))
+        proxy.lose(self.dice.uniform(0.05, 0.3), self.dice.randrange(1 << 32))
         self.pause(self.for_s + 4)
         proxy.heal()
 

@@ -11,7 +11,8 @@ KINDS = (
     "kill", "kill_at_start", "freeze", "terminate", "scale", "broker_stop", "broker_kill",
     "broker_away", "postgres_stop", "postgres_kill", "state_lost", "state_corrupt", "state_stale",
     "disk_full", "same_name", "kafka_slow", "kafka_loss", "kafka_cut", "kafka_frozen",
-    "postgres_slow", "postgres_loss", "postgres_cut", "postgres_frozen", "foreign_transaction",
+    "postgres_slow", "postgres_loss", "postgres_cut", "postgres_frozen", "postgres_locked",
+    "foreign_transaction", "view_replay",
 )
 FIRST_FAULT_S = 6
 LAST_FAULT_BEFORE_END_S = 4

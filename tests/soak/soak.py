@@ -1,13 +1,16 @@
 """Load, faults and an audit: see tests/soak/README.md, and `./dev soak --help`."""
 
 import argparse
+import contextlib
 import json
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -17,14 +20,16 @@ sys.path[:0] = [str(HERE.parent / "faults"), str(HERE.parent / "end-to-end")]
 import checker
 import faults as fault_kinds
 import plan
+import state_checker
 from load import Load
 from proxy import Proxy
 from servers import Cluster, Postgres
 from small_disk import mount_small_disk, unmount_small_disk
-from system import System
+from system import BINARY, System
 
 SETTLE_S = 240
 SHADOW_S = 600
+VERIFY_S = 300
 # What a supervisor restarts: a service failed (docs/troubleshooting.md). Anything else is a finding
 # unless the fault under way explains it.
 RESTARTED_CODES = (3, 4)
@@ -109,6 +114,32 @@ class World:
         if found != wanted:
             self.find(f"{what}: {found} instead of {wanted}")
 
+    @contextlib.contextmanager
+    def whatever_fails(self, what):
+        """Is found and said, and the soak goes on: it ends with an audit and with the line that
+        reproduces it, whatever happened on the way."""
+        try:
+            yield
+        except Exception as failure:  # pylint: disable=broad-except
+            self.find(f"{what}: {type(failure).__name__}: {failure}")
+            self.say("".join(traceback.format_tb(failure.__traceback__)))
+
+    def mend(self):
+        """What a fault that failed on its way has left broken."""
+        for proxy in (*self.kafka_proxies.values(), *self.postgres_proxies.values()):
+            proxy.heal()
+        for server in (self.broker, self.postgres):
+            if not server.running():
+                server.start().await_ready()
+        for instance in self.instances.values():
+            instance.thaw()
+            if not instance.running():
+                instance.start()
+            self.expected_down.discard(instance)
+            self.may_refuse.discard(instance)
+        for instance in self.instances.values():
+            self.await_ready(instance, fault_kinds.READY_TIMEOUT_S)
+
     # ---- time passes; what ends by itself is started again, as a supervisor would
 
     def wait(self, seconds):
@@ -184,28 +215,33 @@ class Progress:
                   file=sys.stderr, flush=True)
 
 
-def run_faults(world, planned, load, done):
+def run_faults(world, planned, load, done, left_out):
     faults = fault_kinds.Faults(world)
     for number, fault in enumerate(planned, 1):
-        world.progress.text = lambda: (
-            f"{load.records} inputs, {load.products:,} products asked; next: fault {number} of "
-            f"{len(planned)}, {fault['kind']} at {fault['at_s']:.0f} s")
-        world.wait(fault["at_s"] - (time.monotonic() - world.progress.began))
-        world.progress.text = lambda: (
-            f"{load.records} inputs, {load.products:,} products asked; fault {number} of "
-            f"{len(planned)}: {fault['kind']} of {fault['target']}")
-        began = time.monotonic()
-        try:
-            faults.inject(fault)
-        except AssertionError as failure:
-            world.find(f"fault {number}, {fault['kind']}: {failure}")
-        done[fault["kind"]] += 1
-        world.say(f"fault {number} of {len(planned)}: {fault['kind']} of {fault['target']}, "
-                  f"{time.monotonic() - began:.1f} s")
+        name = f"fault {number} of {len(planned)}: {fault['kind']} of {fault['target']}"
+        found = len(world.findings)
+        with world.whatever_fails(name):
+            world.progress.text = lambda: (
+                f"{load.records} inputs, {load.products:,} products asked; at "
+                f"{fault['at_s']:.0f} s {name}")
+            world.wait(fault["at_s"] - (time.monotonic() - world.progress.began))
+            began = time.monotonic()
+            try:
+                faults.inject(fault)
+                done[fault["kind"]] += 1
+                world.say(f"{name}, {time.monotonic() - began:.1f} s")
+            except fault_kinds.LeftOut as why:
+                left_out[fault["kind"]] += 1
+                world.say(f"{name} is left out: {why}")
+        if len(world.findings) > found:
+            with world.whatever_fails("mending after " + name):
+                world.mend()
 
 
 def settle(world, load, timeout_s):
-    """Until everything that was asked for stands in the views, or nothing more is to be hoped."""
+    """Until everything that was asked for stands in the views and every input has been passed on or
+    refused, or nothing more is to be hoped: what is still on its way when the processes are stopped
+    would count as lost."""
     while load.is_alive():
         world.wait(0.2)
     if load.failure is not None:
@@ -231,30 +267,45 @@ def settle(world, load, timeout_s):
     else:
         world.find(f"not settled within {timeout_s} s: {completed} of {len(inputs.contents)} "
                    f"batches, {products} of {wanted} products")
-    # Dead letters have no view to await.
-    expected = len(inputs.bad())
-    while time.monotonic() < deadline:
-        if sum(1 for _ in topics.records("dead-letters")) >= expected:
+    # What no view shows. Whoever asks twice, or asks for something else under a known name, may be
+    # answered after everybody else; and a processor may yet have to read what it has no use for.
+    while missing := inputs.unanswered(topics) or "; ".join(state_checker.unread(topics)):
+        if time.monotonic() >= deadline:
+            world.find(f"not settled within {timeout_s} s: {missing}")
             break
+        world.progress.text = lambda: f"settling: {missing[:100]}"
         world.wait(0.5)
 
 
 def stop_all(world):
     for instance in world.instances.values():
         world.expected_down.add(instance)
-        if instance.running():
-            world.expect(f"the exit code of {instance.name}", instance.stop(), 0)
+        with world.whatever_fails(f"stopping {instance.name}"):
+            if instance.running():
+                world.expect(f"the exit code of {instance.name}", instance.stop(), 0)
+
+
+def verify_states(world):
+    """The engine's own word on each instance's local state, beside the audit of the changelogs."""
+    for instance in world.instances.values():
+        with world.whatever_fails(f"the state of {instance.name}"):
+            done = subprocess.run([BINARY, "state", "verify", "--json"], env=instance.environment,
+                                  text=True, capture_output=True, timeout=VERIFY_S)
+            if done.returncode != 0:
+                world.find(f"the state of {instance.name} was verified with {done.returncode}: "
+                           f"{(done.stdout + done.stderr)[-3000:]}")
 
 
 def replay_in_shadows(world):
     """Each processor, run again over all that it met, must emit the same bytes and nothing else."""
     for processor in checker.PROCESSORS:
         world.progress.line(f"shadow of {processor}")
-        done = world.system.command("replay", "--processor", processor, check=False,
-                                    timeout_s=SHADOW_S)
-        if done.returncode != 0:
-            world.find(f"the shadow of {processor} ended with {done.returncode}: "
-                       f"{(done.stdout + done.stderr)[-3000:]}")
+        with world.whatever_fails(f"the shadow of {processor}"):
+            done = world.system.command("replay", "--processor", processor, check=False,
+                                        timeout_s=SHADOW_S)
+            if done.returncode != 0:
+                world.find(f"the shadow of {processor} ended with {done.returncode}: "
+                           f"{(done.stdout + done.stderr)[-3000:]}")
 
 
 def soak(options):
@@ -267,48 +318,73 @@ def soak(options):
              "great_every_s": options.great_every_s, "faults": planned}, indent=1))
     progress = Progress(options.minutes, options.json)
     progress.line(f"soak of {options.minutes:g} min, seed {options.seed}, {len(planned)} faults")
-    done = Counter()
+    progress.line("again: " + again(options))
+    done, left_out = Counter(), Counter()
+    findings, figures = checker.Findings(), {}
     with World(progress) as world:
         progress.began = time.monotonic()
         load = Load(world.bootstrap, world.system.prefix + "batch-requested",
                     plan.draw_load(options.seed, options.minutes, options.products_per_s,
                                    options.great_every_s))
         load.start()
-        run_faults(world, planned, load, done)
-        settle(world, load, options.settle_s)
+        run_faults(world, planned, load, done, left_out)
+        with world.whatever_fails("settling"):
+            settle(world, load, options.settle_s)
         stop_all(world)
         progress.line("audit: reading every topic and every row")
-        findings, figures = checker.audit(
-            checker.Topics(world.bootstrap, world.system.prefix), world.system.postgres,
-            world.system.key, load.asked)
+        with world.whatever_fails("the audit"):
+            findings, figures = checker.audit(
+                checker.Topics(world.bootstrap, world.system.prefix), world.system.postgres,
+                world.system.key, load.asked, at_rest=True)
         world.findings += list(findings.lines())
+        verify_states(world)
         replay_in_shadows(world)
-        return report(options, figures, done, findings, world)
+        return report(options, figures, done, left_out, findings, world)
 
 
-def report(options, figures, done, findings, world):
-    passed = findings.clean() and not world.findings
-    result = {"seed": options.seed, "minutes": options.minutes, **figures,
-              "faults": sum(done.values()), "faults_by_kind": dict(sorted(done.items())),
-              "lost": len(findings.lost), "doubled": len(findings.doubled),
-              "wrong": len(findings.wrong), "ended_by_themselves": world.exits,
-              "findings": world.findings, "passed": passed}
+def again(options):
+    """The command that draws the same plan again: all that it depends on."""
+    words = (f"./dev soak --minutes {options.minutes:g} --seed {options.seed} "
+             f"--interval-s {options.interval_s:g} --products-per-s {options.products_per_s:g} "
+             f"--great-every-s {options.great_every_s:g}")
+    if tuple(options.kinds) != plan.KINDS:
+        words += " --kinds " + ",".join(options.kinds)
+    return words
+
+
+def report(options, figures, done, left_out, findings, world):
+    """`figures` is empty where the audit itself has failed: then nobody knows what was lost."""
+    passed = bool(figures) and findings.clean() and not world.findings
+    found = {"lost": len(findings.lost), "doubled": len(findings.doubled),
+             "wrong": len(findings.wrong)}
+    if not figures:
+        figures, found = dict.fromkeys(checker.FIGURES), dict.fromkeys(found)
     if options.json:
-        print(json.dumps(result, indent=1))
+        print(json.dumps({
+            "seed": options.seed, "minutes": options.minutes, "interval_s": options.interval_s,
+            "again": again(options), **figures, "faults": sum(done.values()),
+            "faults_by_kind": dict(sorted(done.items())),
+            "left_out_by_kind": dict(sorted(left_out.items())), **found,
+            "ended_by_themselves": world.exits, "findings": world.findings, "passed": passed},
+            indent=1))
         return passed
     for finding in world.findings:
         print(finding)
-    print(f"seed {options.seed}: {figures['inputs']} inputs ({figures['duplicates']} duplicates, "
-          f"{figures['conflicts']} conflicts, {figures['bad_inputs']} malformed), "
-          f"{figures['batches']} batches, {figures['products']:,} products")
-    print(f"{sum(done.values())} faults: " +
-          ", ".join(f"{count} {kind}" for kind, count in sorted(done.items())))
-    print(f"lost {result['lost']}, doubled {result['doubled']}, wrong {result['wrong']}"
-          + ("" if passed else "; FAILED, reproduce with "
-             f"./dev soak --minutes {options.minutes:g} --seed {options.seed} "
-             f"--products-per-s {options.products_per_s:g} "
-             f"--great-every-s {options.great_every_s:g}"))
+    if found["lost"] is None:
+        print("the audit came to no end")
+    else:
+        print(f"seed {options.seed}: {figures['inputs']} inputs ({figures['duplicates']} "
+              f"duplicates, {figures['conflicts']} conflicts, {figures['bad_inputs']} malformed), "
+              f"{figures['batches']} batches, {figures['products']:,} products")
+    print(f"{sum(done.values())} faults: {by_kind(done)}"
+          + (f"; left out: {by_kind(left_out)}" if left_out else ""))
+    print(", ".join(f"{name} {number}" for name, number in found.items())
+          + ("" if passed else "; FAILED, reproduce with " + again(options)))
     return passed
+
+
+def by_kind(counts):
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
 
 
 def main():

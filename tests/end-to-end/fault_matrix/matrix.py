@@ -13,7 +13,7 @@ sys.path[:0] = [str(TESTS / "end-to-end"), str(TESTS / "faults"), str(TESTS / "s
 
 # pylint: disable=wrong-import-position
 import checker
-from system import GREAT, GREAT_LASTS, System, await_true, new_batch
+from system import BINARY, GREAT, GREAT_LASTS, System, await_true, new_batch
 
 
 # What processors write into, by transactions.
@@ -81,6 +81,15 @@ class Work:
         return figures
 
 
+def verify_state(*instances):
+    """Each one's local state is what the changelogs say, by the engine's own word."""
+    for instance in instances:
+        done = subprocess.run([BINARY, "state", "verify", "--json"], env=instance.environment,
+                              text=True, capture_output=True, timeout=300)
+        assert done.returncode == 0, (instance.name, done.returncode, done.stdout[-3000:],
+                                      done.stderr[-1000:])
+
+
 def open_transactions(system):
     """The partitions of outputs in which a transaction has begun and not ended."""
     places = [argument for topic in OUTPUTS for partition in range(PARTITIONS)
@@ -144,4 +153,4 @@ def kill_at(instance):
 
 
 __all__ = ["GREAT", "GREAT_LASTS", "Once", "System", "Work", "await_true", "case",
-           "freeze_in_transaction", "kill_at", "new_batch", "open_transactions"]
+           "freeze_in_transaction", "kill_at", "new_batch", "open_transactions", "verify_state"]
