@@ -41,11 +41,13 @@ public final class ContractClient {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String[] CE_HEADERS = {"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time",
                                               "content-type", "traceparent"};
-  /** All that the way of a batch, or of a root, passes; the first of them are read for their form alone. */
-  private static final String[] TOPICS = {
-      "batch-accepted", "anchor-accepted", "anchor-queue", "anchor-submitted", "token-chunk-requested",
-      "tokens-generated", "merkle-subtree-computed", "merkle-root-computed", "anchor-completed",
-      "batch-completed", "dead-letters"};
+  /** Of these the partition and the envelope are looked at. */
+  private static final List<String> OF_FORM =
+      List.of("batch-accepted", "anchor-accepted", "anchor-queue", "anchor-submitted");
+  /** Of these every member that can be recomputed. */
+  private static final List<String> OF_CONTENT =
+      List.of("token-chunk-requested", "tokens-generated", "merkle-subtree-computed", "merkle-root-computed",
+              "anchor-completed", "batch-completed", "dead-letters");
   /** A greater batch is cut into chunks that are asked for, each with a subtree of its own. */
   private static final int MADE_AT_ONCE = 131072;
 
@@ -129,7 +131,7 @@ public final class ContractClient {
     }
     checkPartition(record);
     JsonNode event = JSON.readTree(record.value());
-    if (List.of(TOPICS).indexOf(topic) < List.of(TOPICS).indexOf("token-chunk-requested")) return;
+    if (OF_FORM.contains(topic)) return;
     String id = event.get("batch_id").asText();
     Batch batch = batches.computeIfAbsent(id, unused -> new Batch());
     String chunk = event.path("chunk_index").asText();
@@ -261,6 +263,7 @@ public final class ContractClient {
       require(event.get("merkle_root").asText().equals(root), "the root of " + id + " is over its tokens");
     }
     checkSubtrees(id, batch, leaves);
+    checkAnchor(id, batch.anchor);
     require(batch.completed.get("network").asText().equals("mock"), "network");
     require(batch.completed.get("anchor_id").equals(batch.anchor.get("anchor_id")), "anchor_id");
     require(batch.completed.get("transaction_id").equals(batch.anchor.get("transaction_id")), "transaction_id");
@@ -276,7 +279,9 @@ public final class ContractClient {
     Instant deadline = Instant.now().plus(timeout);
     try (KafkaConsumer<String, byte[]> consumer = new KafkaConsumer<>(properties)) {
       List<TopicPartition> partitions = new ArrayList<>();
-      for (String topic : TOPICS) {
+      List<String> topics = new ArrayList<>(OF_FORM);
+      topics.addAll(OF_CONTENT);
+      for (String topic : topics) {
         require(consumer.partitionsFor(prefix + topic).size() == 12, topic + " has 12 partitions");
         for (int p = 0; p < 12; ++p) partitions.add(new TopicPartition(prefix + topic, p));
       }
@@ -293,8 +298,9 @@ public final class ContractClient {
         for (ConsumerRecord<String, byte[]> record : consumer.poll(Duration.ofMillis(200))) take(record);
       }
     }
-    batches.forEach((id, batch) -> checkAnchor(id, batch.anchor));
-    checkForeign(foreign, batches.remove(foreignId).anchor);
+    JsonNode anchor = batches.remove(foreignId).anchor;
+    checkForeign(foreign, anchor);
+    checkAnchor(foreignId, anchor);
     require(batches.keySet().equals(new HashSet<>(wanted)), "no other batch than those asked for");
     require(deadLetters == 1, deadLetters + " dead letters, not 1");
     for (String id : wanted) checkBatch(id, batches.get(id));
