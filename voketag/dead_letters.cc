@@ -224,6 +224,11 @@ std::optional<std::string> why_not_retryable(const DeadLetter& letter) {
     return subject +
            " was too large to be kept whole, so it cannot be sent again; its producer must";
   }
+  // It came to us compressed, which is how the broker counts: written as it is, no topic takes it.
+  if (letter.value && static_cast<std::int64_t>(letter.value->size()) > events::kInputBytesMax) {
+    return subject + " has " + std::to_string(letter.value->size()) + " bytes, and at most " +
+           std::to_string(events::kInputBytesMax) + " are read; its producer must send less";
+  }
   if (letter.topic.empty()) return subject + " does not say where it came from";
   return std::nullopt;
 }

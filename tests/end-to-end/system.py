@@ -134,6 +134,30 @@ class System:
             for r in records
         ]
 
+    def consume_raw(self, topic):
+        """As consume, with the bytes of key and value (None where there is none) and the time."""
+        done = subprocess.run(
+            ["kcat", "-C", "-b", self.kafka, "-t", self.prefix + topic, "-e", "-q", "-o",
+             "beginning", "-X", "isolation.level=read_committed", "-X",
+             "fetch.message.max.bytes=9000000", "-f", "%p %o %T %K %S\n%k%s"],
+            check=True, capture_output=True, timeout=300)
+        records = {(record["partition"], record["offset"]): record
+                   for record in self.consume(topic)}
+        rest = memoryview(done.stdout)
+
+        def take(length):
+            nonlocal rest
+            if length < 0:
+                return None
+            taken, rest = bytes(rest[:length]), rest[length:]
+            return taken
+        while rest:
+            line_end = bytes(rest[:100]).index(b"\n")
+            partition, offset, time_ms, key_length, length = map(int, take(line_end + 1).split())
+            records[partition, offset] |= {"time_ms": time_ms, "key": take(key_length),
+                                           "value": take(length)}
+        return list(records.values())
+
     def events(self, topic):
         return [json.loads(record["value"]) for record in self.consume(topic)]
 

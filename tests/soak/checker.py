@@ -18,12 +18,11 @@ import uuid
 from collections import Counter, defaultdict
 
 import state_checker
-from audit import leaf_hash, merkle_root
+from audit import Findings, audit_products, leaf_hash, merkle_root, rows
 
 NAMESPACE = uuid.UUID("8f0b2a5e-6d1c-5f33-9a47-766f6b657461")
 PROCESSORS = ("ingress", "batches", "tokens", "merkle", "anchoring")
 UUID_TEXT = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-FINDINGS_SHOWN_MAX = 20
 FIGURES = ("inputs", "batches", "products", "bad_inputs", "conflicts", "duplicates")
 
 
@@ -87,17 +86,6 @@ class Flow:
         return Counter(batch_id for batch_id, _ in self.requested_in)
 
 
-def rows(url, sql):
-    """The rows of a query as they come, each a list of text."""
-    reader = subprocess.Popen(
-        ["psql", url, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", f"COPY ({sql}) TO STDOUT"],
-        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for line in reader.stdout:
-        yield line.rstrip("\n").split("\t")
-    complaint = reader.stderr.read()
-    assert reader.wait() == 0, complaint
-
-
 def parse_request(value):
     """The content of a valid request after defaults; None if it is not one."""
     try:
@@ -124,40 +112,6 @@ def parse_request(value):
     known["tenant"] = known["tenant"] or "default"
     known["first_serial"] = 1 if known["first_serial"] is None else known["first_serial"]
     return known
-
-
-class Findings:
-    """What is lost, doubled or wrong, in words."""
-
-    def __init__(self):
-        self.lost, self.doubled, self.wrong = [], [], []
-
-    def once(self, what, counts, wanted):
-        """Each of `wanted` is counted exactly once, and nothing else is."""
-        for name in wanted:
-            if counts[name] == 0:
-                self.lost.append(f"{what} {name}")
-            elif counts[name] > 1:
-                self.doubled.append(f"{what} {name}: {counts[name]} times")
-        wanted = set(wanted)
-        for name in counts:
-            if name not in wanted:
-                self.wrong.append(f"{what} {name} was not asked for")
-
-    def equal(self, what, found, wanted):
-        if found != wanted:
-            self.wrong.append(f"{what} is {found} and should be {wanted}")
-
-    def clean(self):
-        return not (self.lost or self.doubled or self.wrong)
-
-    def lines(self):
-        for word, findings in (("LOST", self.lost), ("DOUBLED", self.doubled),
-                               ("WRONG", self.wrong)):
-            for finding in findings[:FINDINGS_SHOWN_MAX]:
-                yield f"{word} {finding}"
-            if len(findings) > FINDINGS_SHOWN_MAX:
-                yield f"{word} and {len(findings) - FINDINGS_SHOWN_MAX} more"
 
 
 class Inputs:
@@ -478,40 +432,6 @@ def audit_views(url, topics, flow, findings):
                 for event in (json.loads(record["value"])
                               for record in topics.records("anchor-submitted"))}, findings)
     audit_products(url, flow.winners, flow.roots, findings)
-
-
-def audit_products(url, winners, roots, findings):
-    """The root of each batch once more, from the rows."""
-    seen = set()
-    batch_id, leaves, serial = None, [], 0
-
-    def close():
-        if batch_id is None:
-            return
-        seen.add(batch_id)
-        wanted = winners[batch_id]["product_count"] if batch_id in winners else 0
-        if len(leaves) < wanted:
-            findings.lost.append(f"rows of products of {batch_id}: {len(leaves)} of {wanted}")
-        elif len(leaves) > wanted:
-            findings.doubled.append(f"rows of products of {batch_id}: {len(leaves)} of {wanted}")
-        elif merkle_root(leaves).hex() != roots.get(batch_id):
-            findings.wrong.append(f"rows of products of {batch_id}: not the tokens of the topic")
-
-    for row_batch, row_serial, token, product_id in rows(
-            url, "SELECT batch_id, serial, token, product_id FROM voketag.products "
-                 "ORDER BY batch_id, serial"):
-        if row_batch != batch_id:
-            close()
-            batch_id, leaves = row_batch, []
-            serial = winners[batch_id]["first_serial"] if batch_id in winners else 0
-        findings.equal(f"a serial of {batch_id}", int(row_serial), serial)
-        raw = base64.urlsafe_b64decode(token + "==")[2:18].hex()
-        findings.equal(f"the product id of {token}", product_id.replace("-", ""), raw)
-        leaves.append(leaf_hash(token))
-        serial += 1
-    close()
-    for missing in set(winners) - seen:
-        findings.lost.append(f"rows of products of {missing}: all")
 
 
 def audit(topics, url, key, asked=(), at_rest=False):

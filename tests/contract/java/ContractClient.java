@@ -1,6 +1,7 @@
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -17,7 +18,6 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.concurrent.ExecutionException;
-import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.consumer.ConsumerConfig;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
@@ -33,18 +33,29 @@ import org.apache.kafka.common.utils.Utils;
 /**
  * An outsider's client: Java's own Kafka client with its default partitioner, plain JSON, no
  * CloudEvents. {@code request BOOTSTRAP PREFIX BATCHES PRODUCTS} asks for batches and sends one
- * request that is out of order; {@code check BOOTSTRAP PREFIX TIMEOUT_S BATCH_ID...} reads, as
- * read_committed, until each of these batches is completed, and checks everything on the way;
- * {@code clean BOOTSTRAP PREFIX} deletes the topics of a prefix.
+ * request that is out of order; {@code check BOOTSTRAP PREFIX TIMEOUT_S ROOT BATCH_ID...} reads, as
+ * read_committed, until each of these batches is completed and the outsider's root (in the form
+ * ID:HEX:COUNT) is anchored, and checks everything on the way.
  */
 public final class ContractClient {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String[] CE_HEADERS = {"ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time",
                                               "content-type", "traceparent"};
+  /** Of these the partition and the envelope are looked at. */
+  private static final List<String> OF_FORM =
+      List.of("batch-accepted", "anchor-accepted", "anchor-queue", "anchor-submitted");
+  /** Of these every member that can be recomputed. */
+  private static final List<String> OF_CONTENT =
+      List.of("token-chunk-requested", "tokens-generated", "merkle-subtree-computed", "merkle-root-computed",
+              "anchor-completed", "batch-completed", "dead-letters");
+  /** A greater batch is cut into chunks that are asked for, each with a subtree of its own. */
+  private static final int MADE_AT_ONCE = 131072;
 
   /** What was read of one batch. */
   private static final class Batch {
+    final TreeMap<Integer, JsonNode> requests = new TreeMap<>();
     final TreeMap<Integer, JsonNode> chunks = new TreeMap<>();
+    final TreeMap<Integer, JsonNode> subtrees = new TreeMap<>();
     JsonNode root;
     JsonNode anchor;
     JsonNode completed;
@@ -120,16 +131,18 @@ public final class ContractClient {
     }
     checkPartition(record);
     JsonNode event = JSON.readTree(record.value());
+    if (OF_FORM.contains(topic)) return;
     String id = event.get("batch_id").asText();
     Batch batch = batches.computeIfAbsent(id, unused -> new Batch());
-    if (topic.equals("tokens-generated")) {
-      int index = event.get("chunk_index").asInt();
-      require(record.key().equals(id + ":" + index), "key of a chunk");
-      require(batch.chunks.put(index, event) == null, "chunk " + index + " of " + id + " twice");
-      return;
-    }
-    require(record.key().equals(id), "key of " + topic);
+    String chunk = event.path("chunk_index").asText();
+    boolean ofChunk = topic.equals("token-chunk-requested") || topic.equals("tokens-generated");
+    require(record.key().equals(ofChunk ? id + ":" + chunk : id), "key of " + topic);
     switch (topic) {
+      case "token-chunk-requested" -> batch.requests.put(Integer.parseInt(chunk), event);
+      case "tokens-generated" -> require(batch.chunks.put(Integer.parseInt(chunk), event) == null,
+                                         "chunk " + chunk + " of " + id + " twice");
+      case "merkle-subtree-computed" -> require(batch.subtrees.put(Integer.parseInt(chunk), event) == null,
+                                                "subtree " + chunk + " of " + id + " twice");
       case "merkle-root-computed" -> {
         require(batch.root == null, "two roots of " + id);
         batch.root = event;
@@ -175,6 +188,60 @@ public final class ContractClient {
     return sha256((byte) 1, treeHash(leaves.subList(0, split)), treeHash(leaves.subList(split, leaves.size())));
   }
 
+  /** Of a great batch each chunk was asked for, and its root is over its tokens; of others there is neither. */
+  private static void checkSubtrees(String id, Batch batch, List<byte[]> leaves) {
+    boolean great = leaves.size() > MADE_AT_ONCE;
+    Set<Integer> wanted = great ? batch.chunks.keySet() : Set.of();
+    require(batch.requests.keySet().equals(wanted), "the chunks of " + id + " are asked for");
+    require(batch.subtrees.keySet().equals(wanted), "the chunks of " + id + " have their roots");
+    for (int index : wanted) {
+      JsonNode request = batch.requests.get(index);
+      JsonNode subtree = batch.subtrees.get(index);
+      int size = request.get("chunk_size").asInt();
+      List<byte[]> part = leaves.subList(index * size, Math.min((index + 1) * size, leaves.size()));
+      require(batch.chunks.get(index).get("count").asInt() == part.size(), "products of chunk " + index);
+      for (JsonNode event : List.of(request, subtree)) {
+        require(event.get("chunk_count").asInt() == wanted.size(), "chunk_count of " + id);
+        require(event.get("product_count").asInt() == leaves.size(), "product_count of " + id);
+      }
+      require(subtree.get("root").asText().equals(HexFormat.of().formatHex(treeHash(part))),
+              "the root of chunk " + index + " of " + id + " is over its tokens");
+    }
+  }
+
+  /** The path from the root, as a leaf of kind 1, to the aggregate's: RFC 9162, section 2.1.3.2. */
+  private static void checkAnchor(String id, JsonNode anchor) {
+    UUID uuid = UUID.fromString(id);
+    ByteBuffer leaf = ByteBuffer.allocate(57).put((byte) 1).putLong(uuid.getMostSignificantBits())
+        .putLong(uuid.getLeastSignificantBits()).putLong(anchor.get("product_count").asLong())
+        .put(HexFormat.of().parseHex(anchor.get("merkle_root").asText()));
+    JsonNode aggregate = anchor.get("aggregate");
+    long index = aggregate.get("leaf_index").asLong();
+    long last = aggregate.get("tree_size").asLong() - 1;
+    require(index <= last, "the leaf of " + id + " is in its tree");
+    byte[] hash = sha256((byte) 0, leaf.array());
+    for (JsonNode step : aggregate.get("path")) {
+      require(last > 0, "the path of " + id + " has no step too many");
+      byte[] sibling = HexFormat.of().parseHex(step.asText());
+      boolean isRight = index % 2 == 1 || index == last;
+      hash = isRight ? sha256((byte) 1, sibling, hash) : sha256((byte) 1, hash, sibling);
+      while (isRight && index % 2 == 0 && index > 0) {
+        index /= 2;
+        last /= 2;
+      }
+      index /= 2;
+      last /= 2;
+    }
+    require(last == 0 && HexFormat.of().formatHex(hash).equals(aggregate.get("root").asText()),
+            "the path of " + id + " leads to the aggregate's root");
+  }
+
+  /** ID:HEX:COUNT, a root that is none of ours. */
+  private static void checkForeign(String foreign, JsonNode anchor) {
+    require(foreign.equals(anchor.get("batch_id").asText() + ":" + anchor.get("merkle_root").asText() + ":"
+                           + anchor.get("product_count").asText()), "an outsider's anchor: " + anchor);
+  }
+
   private void checkBatch(String id, Batch batch) {
     List<byte[]> leaves = new ArrayList<>();
     long serial = 1;
@@ -195,12 +262,15 @@ public final class ContractClient {
     for (JsonNode event : List.of(batch.root, batch.anchor, batch.completed)) {
       require(event.get("merkle_root").asText().equals(root), "the root of " + id + " is over its tokens");
     }
+    checkSubtrees(id, batch, leaves);
+    checkAnchor(id, batch.anchor);
     require(batch.completed.get("network").asText().equals("mock"), "network");
     require(batch.completed.get("anchor_id").equals(batch.anchor.get("anchor_id")), "anchor_id");
     require(batch.completed.get("transaction_id").equals(batch.anchor.get("transaction_id")), "transaction_id");
   }
 
-  private void check(String bootstrap, Duration timeout, List<String> wanted) throws IOException {
+  private void check(String bootstrap, Duration timeout, String foreign, List<String> wanted) throws IOException {
+    String foreignId = foreign.split(":")[0];
     Properties properties = properties(bootstrap);
     properties.put(ConsumerConfig.KEY_DESERIALIZER_CLASS_CONFIG, StringDeserializer.class.getName());
     properties.put(ConsumerConfig.VALUE_DESERIALIZER_CLASS_CONFIG,
@@ -209,14 +279,15 @@ public final class ContractClient {
     Instant deadline = Instant.now().plus(timeout);
     try (KafkaConsumer<String, byte[]> consumer = new KafkaConsumer<>(properties)) {
       List<TopicPartition> partitions = new ArrayList<>();
-      for (String topic : new String[] {"tokens-generated", "merkle-root-computed", "anchor-completed",
-                                        "batch-completed", "dead-letters"}) {
+      List<String> topics = new ArrayList<>(OF_FORM);
+      topics.addAll(OF_CONTENT);
+      for (String topic : topics) {
         require(consumer.partitionsFor(prefix + topic).size() == 12, topic + " has 12 partitions");
         for (int p = 0; p < 12; ++p) partitions.add(new TopicPartition(prefix + topic, p));
       }
       consumer.assign(partitions);
       consumer.seekToBeginning(partitions);
-      while (!isComplete(wanted)) {
+      while (!isComplete(foreignId, wanted)) {
         require(Instant.now().isBefore(deadline), "in time: " + missing(wanted));
         for (ConsumerRecord<String, byte[]> record : consumer.poll(Duration.ofMillis(200))) take(record);
       }
@@ -227,15 +298,19 @@ public final class ContractClient {
         for (ConsumerRecord<String, byte[]> record : consumer.poll(Duration.ofMillis(200))) take(record);
       }
     }
+    JsonNode anchor = batches.remove(foreignId).anchor;
+    checkForeign(foreign, anchor);
+    checkAnchor(foreignId, anchor);
     require(batches.keySet().equals(new HashSet<>(wanted)), "no other batch than those asked for");
     require(deadLetters == 1, deadLetters + " dead letters, not 1");
     for (String id : wanted) checkBatch(id, batches.get(id));
-    System.out.println(wanted.size() + " batches, " + tokens.size() + " tokens, " + ids.size()
+    System.out.println(wanted.size() + " batches, an outsider's root, " + tokens.size() + " tokens, " + ids.size()
                        + " records: keys, partitions, envelopes, serials and roots are right");
   }
 
-  private boolean isComplete(List<String> wanted) {
+  private boolean isComplete(String foreignId, List<String> wanted) {
     if (deadLetters == 0) return false;
+    if (!batches.containsKey(foreignId) || batches.get(foreignId).anchor == null) return false;
     for (String id : wanted) {
       Batch batch = batches.get(id);
       if (batch == null || batch.root == null || batch.anchor == null || batch.completed == null) return false;
@@ -251,13 +326,6 @@ public final class ContractClient {
     return completed + " of " + wanted.size() + " batches are completed, " + deadLetters + " dead letters";
   }
 
-  private static void clean(String bootstrap, String prefix) throws InterruptedException, ExecutionException {
-    try (Admin admin = Admin.create(properties(bootstrap))) {
-      List<String> topics = admin.listTopics().names().get().stream().filter(t -> t.startsWith(prefix)).toList();
-      admin.deleteTopics(topics).all().get();
-    }
-  }
-
   public static void main(String[] arguments) throws Exception {
     String bootstrap = arguments[1];
     String prefix = arguments[2];
@@ -266,8 +334,7 @@ public final class ContractClient {
           request(bootstrap, prefix, Integer.parseInt(arguments[3]), Integer.parseInt(arguments[4]));
       case "check" ->
           new ContractClient(prefix).check(bootstrap, Duration.ofSeconds(Long.parseLong(arguments[3])),
-                                           List.of(arguments).subList(4, arguments.length));
-      case "clean" -> clean(bootstrap, prefix);
+                                           arguments[4], List.of(arguments).subList(5, arguments.length));
       default -> throw new IllegalArgumentException(arguments[0]);
     }
   }

@@ -92,6 +92,15 @@ TEST(DeadLetterTest, WhatWasCutIsNotSentAgain) {
   EXPECT_THAT(retry_record(letter, "a", "b", {}).error().message, HasSubstr("too large"));
 }
 
+TEST(DeadLetterTest, WhatIsTooLargeToBeReadIsNotSentAgain) {
+  constexpr auto kBytesMax = static_cast<std::size_t>(events::kInputBytesMax);
+  const DeadLetter letter = round_trip("k", std::string(kBytesMax + 1, 'x'), {});
+  EXPECT_FALSE(letter.cut);
+  EXPECT_THAT(retry_record(letter, "a", "b", {}).error().message,
+              HasSubstr("6291457 bytes, and at most 6291456 are read"));
+  EXPECT_FALSE(why_not_retryable(round_trip("k", std::string(kBytesMax, 'x'), {})));
+}
+
 // Sent again, its record would reach every consumer of the topic a second time.
 TEST(DeadLetterTest, WhatAViewRefusedIsNotSentAgain) {
   const DeadLetter letter = round_trip("k", "v", {}, "projector-products");
