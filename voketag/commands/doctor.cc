@@ -180,11 +180,12 @@ class Examination {
     }
   }
 
+  // On changelogs and histories, too: restores and shadow replays wait there, and send people here.
   void examine_open_transactions(kafka::KafkaLog& log) {
     std::vector<runtime::TopicPartition> partitions;
-    for (const events::Topic& topic : events::topic_catalogue()) {
+    for (const kafka::TopicSpec& topic : all_topics()) {
       for (std::int32_t partition = 0; partition < topic.partitions; ++partition) {
-        partitions.push_back({std::string(topic.name), partition});
+        partitions.push_back({topic.name, partition});
       }
     }
     const events::Timestamp now = runtime::SystemClock().now();
