@@ -163,7 +163,6 @@ class Instance {
   void add_projection(std::shared_ptr<processors::Projection> projection, int slots) {
     postgres::PostgresViewSinkOptions options;
     options.connection.url = *configuration_.postgres();
-    options.connection.application_name = "voketag." + configuration_.instance;
     options.projection = std::string(projection->name());
     const auto views = projection->views();
     using Sink = events::Result<std::unique_ptr<runtime::ViewSink>>;
