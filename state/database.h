@@ -20,8 +20,9 @@ class PartitionStore;
 
 struct DatabaseOptions {
   // The budget of everything that RocksDB keeps in memory, for all stores of the process together.
+  // VOKETAG_BLOCK_CACHE_MIB and VOKETAG_WRITE_BUFFER_MIB have these as their defaults.
   std::size_t block_cache_bytes = 48U << 20;
-  std::size_t write_buffer_bytes = 16U << 20;
+  std::size_t write_buffer_bytes = 32U << 20;
   // Otherwise a corrupt database is left where it is, and open() fails with kCorrupt.
   bool move_corrupt_aside = true;
 };
