@@ -13,9 +13,12 @@ pkg_check_modules(LIBPQ REQUIRED IMPORTED_TARGET libpq)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 
 # librdkafka 2.15.1, built by `./dev setup` from its maintainers' own package
-# (docs/decisions/0002-librdkafka.md). Pass -DVOKETAG_LIBRDKAFKA_PREFIX=/usr for a packaged one.
+# with our changes (docs/decisions/0002-librdkafka.md). Another one of 2.15 or later, without them:
+# -DVOKETAG_LIBRDKAFKA_PREFIX=<where its include/ and lib/ are>. Those of Debian 12 and Ubuntu 24.04 are older.
 set(VOKETAG_LIBRDKAFKA_PREFIX "${CMAKE_SOURCE_DIR}/.dev/librdkafka" CACHE PATH
-    "Where librdkafka's include/ and lib/ are")
+    "Where the include/ and lib/ of a librdkafka 2.15 or later are")
+include(${CMAKE_CURRENT_LIST_DIR}/librdkafka_version.cmake)
+require_librdkafka("${VOKETAG_LIBRDKAFKA_PREFIX}" 2.15)
 find_library(RDKAFKA_LIBRARY NAMES librdkafka.a rdkafka REQUIRED
              PATHS "${VOKETAG_LIBRDKAFKA_PREFIX}/lib" "${VOKETAG_LIBRDKAFKA_PREFIX}/lib/x86_64-linux-gnu"
              NO_DEFAULT_PATH)

@@ -30,6 +30,8 @@ constexpr int kStandbyPollMs = 20;
 // How soon a request to stop is noticed.
 constexpr auto kStopCheck = std::chrono::milliseconds(20);
 constexpr std::size_t kThreadNameMax = 15;
+// How soon a view begins once its sink can be made.
+constexpr auto kSinkCheck = std::chrono::milliseconds(20);
 // How often it is looked whether somebody's transaction holds an input back.
 constexpr auto kHeldBackCheck = std::chrono::seconds(5);
 constexpr auto kDisconnectedPause = std::chrono::milliseconds(50);
@@ -44,7 +46,7 @@ struct Engine::Implementation {
   struct ProjectionSlots {
     std::shared_ptr<processors::Projection> projection;
     int slots;
-    std::function<std::unique_ptr<ViewSink>()> make_sink;
+    MakeSink make_sink;
   };
 
   Log& log;
@@ -154,6 +156,29 @@ struct Engine::Implementation {
     return names;
   }
 
+  // Null: the engine stops.
+  events::Result<std::unique_ptr<ViewSink>> await_sink(const ProjectionSlots& projection) {
+    for (;;) {
+      auto sink = projection.make_sink();
+      if (sink || sink.error().code != events::Errc::kUnavailable) return sink;
+      std::unique_lock lock(mutex);
+      if (changed.wait_for(lock, kSinkCheck, [&] { return stopping.load(); })) return nullptr;
+    }
+  }
+
+  events::Status run_projection(const ProjectionSlots& projection, int slot) {
+    const auto sink = await_sink(projection);
+    if (!sink) return tl::unexpected(sink.error());
+    if (*sink == nullptr) return {};
+    ProjectorOptions result;
+    result.name_prefix = options.name_prefix;
+    result.member_file =
+        database.directory() /
+        ("member-view-" + std::string(projection.projection->name()) + "-" + std::to_string(slot));
+    Projector projector(log, *projection.projection, **sink, clock, std::move(result));
+    return run_projector(projector);
+  }
+
   events::Status run_projector(Projector& projector) {
     bool settled = false;
     while (!stopping) {
@@ -211,7 +236,7 @@ void Engine::add_processor(std::shared_ptr<processors::Processor> processor, int
 }
 
 void Engine::add_projection(std::shared_ptr<processors::Projection> projection, int slots,
-                            std::function<std::unique_ptr<ViewSink>()> make_sink) {
+                            MakeSink make_sink) {
   implementation_->projections.push_back({std::move(projection), slots, std::move(make_sink)});
 }
 
@@ -246,18 +271,8 @@ events::Status Engine::run(const std::atomic<bool>& stop) {
   for (const auto& projection : self.projections) {
     for (int slot = 0; slot < projection.slots; ++slot) {
       threads.emplace_back([&self, &projection, slot] {
-        self.guard("view " + std::string(projection.projection->name()), [&]() -> events::Status {
-          const auto sink = projection.make_sink();
-          ProjectorOptions projector_options;
-          projector_options.name_prefix = self.options.name_prefix;
-          projector_options.member_file =
-              self.database.directory() /
-              ("member-view-" + std::string(projection.projection->name()) + "-" +
-               std::to_string(slot));
-          Projector projector(self.log, *projection.projection, *sink, self.clock,
-                              std::move(projector_options));
-          return self.run_projector(projector);
-        });
+        self.guard("view " + std::string(projection.projection->name()),
+                   [&] { return self.run_projection(projection, slot); });
       });
     }
   }

@@ -42,9 +42,12 @@ class Engine {
 
   // `slots` workers share the partitions of this processor within the process.
   void add_processor(std::shared_ptr<processors::Processor> processor, int slots);
-  // `make_sink` is called once per slot, on the slot's own thread.
+  // `make_sink` is called on the slot's own thread; it must not wait. As long as it says
+  // kUnavailable, this slot waits and is no member of its group, and nothing else waits: it is
+  // asked again until it gives a sink, fails otherwise, or the engine stops.
+  using MakeSink = std::function<events::Result<std::unique_ptr<ViewSink>>()>;
   void add_projection(std::shared_ptr<processors::Projection> projection, int slots,
-                      std::function<std::unique_ptr<ViewSink>()> make_sink);
+                      MakeSink make_sink);
 
   // Blocks until `stop` is set (by a signal handler, say) or a worker meets an error that it cannot
   // cure; then commits, flushes and leaves the groups. ok: a clean stop, nothing will be replayed.

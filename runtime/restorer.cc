@@ -15,7 +15,7 @@ constexpr std::size_t kAppliedBytesMax = 1U << 20;
 constexpr int kRetryDelayMs = 20;
 constexpr std::int64_t kStartOverDelayMs = 1000;
 // An owner that hands over in order erases its claim in its last transaction, whose markers are
-// written a little later: whoever fenced him meanwhile would take a living producer from him.
+// written a little later: fencing its id meanwhile would take a living producer from it.
 constexpr std::int64_t kSettleGraceMs = 150;
 constexpr std::int64_t kProgressIntervalMs = 5000;
 

@@ -481,7 +481,7 @@ void TestDriver::lay_down_some(std::size_t left_min) {
 }
 
 // Whoever is up polls all the while, which need not be gone through: a stride ends where somebody
-// has something to do. Nobody has a transaction open meanwhile, unless he is dead.
+// has something to do. Only the dead have a transaction open meanwhile.
 void TestDriver::let_time_pass(std::int64_t ms) {
   const std::int64_t until_ms = clock_.moment().ms + ms;
   for (int stride = 0; stride < kStridesMax && clock_.moment().ms < until_ms && !error_; ++stride) {

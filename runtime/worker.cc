@@ -16,7 +16,7 @@ constexpr int kTimersPerStepMax = 1000;
 constexpr int kReleaseAttempts = 2;
 constexpr std::int64_t kKeepYoungIntervalMs = 3'600'000;
 // A transaction of so many records follows upon others: waiting a little for more of them costs
-// nobody latency that he would notice, and saves the brokers most of the transactions.
+// no batch latency that anyone would notice, and saves the brokers most of the transactions.
 constexpr std::size_t kBusyRecordsMin = 64;
 constexpr std::int64_t kReconnectDelayMs = 1000;
 // So many take-overs within so long are no take-overs: somebody else uses the same name.
@@ -422,6 +422,7 @@ events::Status Worker::process(const events::RecordView& record) {
         "the process died " + std::to_string(CrashMarker::kDeathsMax) +
             " times while it handled this record; mend the cause, then `voketag dlq retry`",
         outputs_);
+    return send_outputs(nullptr);
   }
   crash_marker_.enter(record.topic, record.partition, record.offset);
   try {

@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdarg>
@@ -34,6 +35,8 @@ constexpr int kCorruptCopiesMax = 1000;
 constexpr int kReadOnlyAttempts = 5;
 constexpr auto kReadOnlyPause = std::chrono::milliseconds(200);
 constexpr const char* kDatabaseName = "rocksdb";
+// Behind the database's name, and before a number: what was moved aside.
+constexpr const char* kCorruptSuffix = ".corrupt-";
 // A file of this name beside the database says that reading it has found corrupt data.
 constexpr const char* kCorruptMark = "rocksdb-is-corrupt";
 
@@ -92,7 +95,7 @@ rocksdb::Options make_options(const DatabaseOptions& options) {
 events::Status move_aside(const std::filesystem::path& directory) {
   std::error_code error;
   for (int copy = 1; copy <= kCorruptCopiesMax; ++copy) {
-    const std::filesystem::path target = directory.string() + ".corrupt-" + std::to_string(copy);
+    const std::filesystem::path target = directory.string() + kCorruptSuffix + std::to_string(copy);
     if (std::filesystem::exists(target, error)) continue;
     std::filesystem::rename(directory, target, error);
     if (!error) return {};
@@ -229,6 +232,25 @@ bool Database::exists(const std::filesystem::path& directory) {
   // RocksDB names its manifest in this file, from the first moment on.
   std::error_code ignored;
   return std::filesystem::exists(directory / kDatabaseName / "CURRENT", ignored);
+}
+
+std::vector<std::filesystem::path> Database::moved_aside(const std::filesystem::path& directory) {
+  std::vector<std::filesystem::path> copies;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.starts_with(std::string(kDatabaseName) + kCorruptSuffix)) {
+      copies.push_back(entry->path());
+    }
+  }
+  std::ranges::sort(copies);
+  return copies;
+}
+
+bool Database::is_marked_corrupt(const std::filesystem::path& directory) {
+  std::error_code ignored;
+  return std::filesystem::exists(directory / kCorruptMark, ignored);
 }
 
 events::Status Database::remove(const std::filesystem::path& directory) {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "events/error.h"
 #include "state/partition_lease.h"
@@ -19,8 +20,9 @@ class PartitionStore;
 
 struct DatabaseOptions {
   // The budget of everything that RocksDB keeps in memory, for all stores of the process together.
+  // VOKETAG_BLOCK_CACHE_MIB and VOKETAG_WRITE_BUFFER_MIB have these as their defaults.
   std::size_t block_cache_bytes = 48U << 20;
-  std::size_t write_buffer_bytes = 16U << 20;
+  std::size_t write_buffer_bytes = 32U << 20;
   // Otherwise a corrupt database is left where it is, and open() fails with kCorrupt.
   bool move_corrupt_aside = true;
 };
@@ -55,6 +57,11 @@ class Database {
   static std::unique_ptr<Database> open_in_memory(std::shared_ptr<MemoryDisk> disk);
   // Whether there is a database under `directory`.
   static bool exists(const std::filesystem::path& directory);
+  // Those under `directory` that were moved aside because they were corrupt; nothing reads them.
+  static std::vector<std::filesystem::path> moved_aside(const std::filesystem::path& directory);
+  // Whether the last run has found corrupt data in the one under `directory`, so that open() will
+  // move it aside.
+  static bool is_marked_corrupt(const std::filesystem::path& directory);
   // Removes the database under `directory`, corrupt or not, and nothing else there. kConflict when
   // a process holds it.
   static events::Status remove(const std::filesystem::path& directory);

@@ -15,6 +15,7 @@
 
 #include "events/error.h"
 #include "processors/tokens/token_keys.h"
+#include "state/database.h"
 
 namespace voketag::cli {
 
@@ -84,8 +85,8 @@ class Configuration {
   // A take-over without them reads the whole changelog; what they cost is disk, and state is
   // little.
   bool standbys = true;
-  std::int64_t block_cache_mib = 48;
-  std::int64_t write_buffer_mib = 32;
+  std::int64_t block_cache_mib = state::DatabaseOptions().block_cache_bytes >> 20U;
+  std::int64_t write_buffer_mib = state::DatabaseOptions().write_buffer_bytes >> 20U;
   std::string log_level = "info";
   LogFormat log_format = LogFormat::kAutomatic;
 

@@ -290,9 +290,9 @@ void BatchesProcessor::on_root(Context& context, const MerkleRootComputed& event
     context.dead_letter("conflicting_root",
                         "batch " + key +
                             " has another root or another product_count, and the one that it has "
-                            "stands. Tokens follow from request and key: see whether all instances "
-                            "have the same VOKETAG_TOKEN_KEYS (voketag doctor), and request the "
-                            "products under a new batch_id if these were made with another key");
+                            "stands. Tokens follow from request and key: compare "
+                            "VOKETAG_TOKEN_KEYS of all instances, and request the products under a "
+                            "new batch_id if these were made with another key");
     return;
   }
   if (batch->merkle_root) return;

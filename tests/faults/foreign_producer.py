@@ -33,14 +33,14 @@ class ForeignProducer:
     def begin(self):
         self._check(self.library.rd_kafka_begin_transaction(self.handle))
 
-    def produce(self, topic, value, partition=-1):
+    def produce(self, topic, value, partition=-1, key=None):
         """Written to the log, and uncommitted, when this returns."""
         handle = ctypes.c_void_p(
             self.library.rd_kafka_topic_new(self.handle, topic.encode(), None))
         payload = ctypes.create_string_buffer(value, len(value))
         failed = self.library.rd_kafka_produce(
-            handle, ctypes.c_int32(partition), 2, payload, ctypes.c_size_t(len(value)), None,
-            ctypes.c_size_t(0), None)
+            handle, ctypes.c_int32(partition), 2, payload, ctypes.c_size_t(len(value)), key,
+            ctypes.c_size_t(len(key or b"")), None)
         assert failed == 0, "the foreign producer could not produce"
         assert self.library.rd_kafka_flush(self.handle, 30_000) == 0
 

@@ -1,8 +1,5 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,26 +12,17 @@
 #include "runtime/held_back.h"
 #include "voketag/commands/command.h"
 #include "voketag/commands/commands.h"
+#include "voketag/finding.h"
 #include "voketag/kafka_access.h"
 #include "voketag/projections.h"
+#include "voketag/state/state_examination.h"
 #include "voketag/views.h"
 
 namespace voketag::cli {
 namespace {
 
-constexpr std::uintmax_t kFreeBytesMin = std::uintmax_t{2} << 30U;
-
 // A view that is so far behind is noticed by its readers.
 constexpr std::int64_t kLagRecordsMax = 10'000;
-
-enum class Health { kGood, kWarning, kBad };
-
-struct Finding {
-  Health health = Health::kGood;
-  std::string subject;
-  std::string detail;
-  std::string cure;
-};
 
 std::string_view to_string(Health health) {
   switch (health) {
@@ -59,7 +47,7 @@ class Examination {
     examine_kafka();
     examine_postgres();
     examine_lag();
-    examine_state_directory();
+    examine_the_state();
     return std::move(findings_);
   }
 
@@ -180,11 +168,12 @@ class Examination {
     }
   }
 
+  // On changelogs and histories, too: restores and shadow replays wait there, and send people here.
   void examine_open_transactions(kafka::KafkaLog& log) {
     std::vector<runtime::TopicPartition> partitions;
-    for (const events::Topic& topic : events::topic_catalogue()) {
+    for (const kafka::TopicSpec& topic : all_topics()) {
       for (std::int32_t partition = 0; partition < topic.partitions; ++partition) {
-        partitions.push_back({std::string(topic.name), partition});
+        partitions.push_back({topic.name, partition});
       }
     }
     const events::Timestamp now = runtime::SystemClock().now();
@@ -203,8 +192,8 @@ class Examination {
   }
 
   void examine_transactions(kafka::KafkaLog& log) {
-    auto producer =
-        log.open_producer(configuration_.topic_prefix + "doctor." + configuration_.instance);
+    const std::string id = configuration_.topic_prefix + "doctor." + configuration_.instance;
+    const auto producer = log.open_producer(id);
     if (!producer) {
       bad("transactions", producer.error().message,
           "The principal needs Write on transactional ids " + configuration_.topic_prefix +
@@ -212,7 +201,7 @@ class Examination {
               "number");
       return;
     }
-    good("transactions", "a transactional producer can be opened");
+    good("transactions", "a transactional producer can be opened: " + id);
   }
 
   void examine_postgres() {
@@ -241,7 +230,8 @@ class Examination {
     }
   }
 
-  // How many records each projection has still to read, all partitions together.
+  // How many offsets each projection has still to pass, all partitions together. The end of a
+  // transaction takes one, too, and only reading tells it from a record.
   void examine_lag() {
     if (!topics_are_there_ || !views_) return;
     std::string all;
@@ -257,9 +247,9 @@ class Examination {
       largest = std::max(largest, *lag);
     }
     if (largest < kLagRecordsMax) {
-      good("views' lag", "records to read: " + all);
+      good("views' lag", "records to read, at most: " + all);
     } else {
-      warning("views' lag", "records to read: " + all,
+      warning("views' lag", "records to read, at most: " + all,
               "Is voketag run up, with the role projections? Its log says what holds it up");
     }
   }
@@ -290,32 +280,16 @@ class Examination {
     for (std::size_t i = 0; i < partitions.size(); ++i) {
       const auto [low, high] = (*marks)[i];
       const std::int64_t left = high - std::max(low, next[partitions[i]]);
-      // The end of a transaction takes an offset, too; it is not a record to be read.
-      if (left > 1) lag += left;
+      lag += std::max<std::int64_t>(left, 0);
     }
     return lag;
   }
 
-  void examine_state_directory() {
-    const std::filesystem::path& directory = configuration_.state_directory;
-    std::error_code trouble;
-    std::filesystem::create_directories(directory, trouble);
-    const std::filesystem::path probe = directory / (".doctor-" + std::to_string(getpid()));
-    const bool writable = static_cast<bool>(std::ofstream(probe) << "x");
-    std::filesystem::remove(probe, trouble);
-    if (!writable) {
-      bad("state directory", directory.string() + " cannot be written",
-          "Set VOKETAG_STATE_DIR to a directory that is writable for this user");
-      return;
-    }
-    const auto space = std::filesystem::space(directory, trouble);
-    if (!trouble && space.available < kFreeBytesMin) {
-      warning("state directory",
-              directory.string() + " has " + bytes_text(space.available) + " free",
-              "Free some: without space VokeTag stops (and goes on when there is some)");
-      return;
-    }
-    good("state directory", directory.string() + ", " + bytes_text(space.available) + " free");
+  void examine_the_state() {
+    const auto found = examine_state(configuration_.state_directory,
+                                     {configuration_.topic_prefix, configuration_.instance},
+                                     topics_are_there_ ? log_.get() : nullptr);
+    findings_.insert(findings_.end(), found.begin(), found.end());
   }
 
   const Configuration& configuration_;
@@ -384,10 +358,11 @@ void add_doctor(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "doctor",
       "Check that everything is in place, and say what to do where it is not\n"
-      "Configuration, token keys, Kafka, topics, transactions, PostgreSQL, views, state "
-      "directory.\n"
-      "Changes nothing there. Exit code 0: ready; 1: something fails; 2: the configuration cannot "
-      "be read.");
+      "Configuration, token keys, Kafka, topics, transactions, PostgreSQL, views, local state.\n"
+      "Reads only, also beside a running process, but for one thing: that transactions work is\n"
+      "tried by opening a producer, which leaves its transactional id, <prefix>doctor.<instance>,\n"
+      "with the brokers until they forget it. Exit code 0: ready; 1: something fails; 2: the\n"
+      "configuration cannot be read.");
   add_json_flag(*command, session);
   examples(*command,
            "  voketag doctor\n"

@@ -5,14 +5,10 @@
 
 #include <algorithm>
 #include <atomic>
-#include <chrono>
-#include <exception>
 #include <functional>
-#include <future>
+#include <memory>
 #include <ostream>
-#include <thread>
 
-#include "connectors/postgres/migrations.h"
 #include "connectors/postgres/postgres_view_sink.h"
 #include "runtime/clock.h"
 #include "runtime/engine.h"
@@ -21,11 +17,12 @@
 #include "voketag/commands/commands.h"
 #include "voketag/kafka_access.h"
 #include "voketag/logging.h"
+#include "voketag/patience.h"
 #include "voketag/processor_factory.h"
 #include "voketag/projections.h"
 #include "voketag/stop_signal.h"
 #include "voketag/version.h"
-#include "voketag/views.h"
+#include "voketag/views_schema.h"
 
 namespace voketag::cli {
 namespace {
@@ -40,50 +37,27 @@ void bound_malloc() {
   mallopt(M_MMAP_THRESHOLD, 1 << 20);
 }
 
+// Without destroying what a thread that was left behind still uses.
+[[noreturn]] void exit_now(ExitCode code) {
+  spdlog::default_logger()->flush();
+  _exit(static_cast<int>(code));
+}
+
 // Nothing is written or owned yet that a process which ends would have to hand over.
 [[noreturn]] void stop_before_the_start() {
   spdlog::info("stopped as asked, before it was ready");
-  spdlog::default_logger()->flush();
-  _exit(static_cast<int>(ExitCode::kYes));
+  exit_now(ExitCode::kYes);
 }
 
-// Runs a step that may wait long for somebody else's answer. A stop does not wait for it: the step
-// is left behind on its thread, and the process ends.
-Status until_stopped(const std::function<Status()>& step) {
-  std::promise<Status> promise;
-  auto done = promise.get_future();
-  std::thread thread([&] {
-    try {
-      promise.set_value(step());
-    } catch (...) {
-      promise.set_exception(std::current_exception());
-    }
-  });
-  while (done.wait_for(std::chrono::milliseconds(20)) != std::future_status::ready) {
-    if (stop_requested()) stop_before_the_start();
-  }
-  thread.join();
-  return done.get();
-}
-
-// What is away may come back: a process that ended each time would only be started again.
-Status patiently(const std::function<Status()>& step) {
-  constexpr auto kPauseMax = std::chrono::milliseconds(8'000);
-  auto pause = std::chrono::milliseconds(500);
-  for (;;) {
-    Status done = until_stopped(step);
-    const bool may_come_back = !done && (done.error().code == events::Errc::kUnavailable ||
-                                         done.error().code == events::Errc::kTimeout);
-    if (stop_requested()) stop_before_the_start();
-    if (!may_come_back) return done;
-    spdlog::warn("not ready, trying again: {}", done.error().message);
-    const auto until = std::chrono::steady_clock::now() + pause;
-    while (std::chrono::steady_clock::now() < until) {
-      if (stop_requested()) stop_before_the_start();
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
-    }
-    pause = std::min(pause * 2, kPauseMax);
-  }
+// Takes a step of the start, which nothing of the process can go on without.
+Status until_done(const std::function<Status()>& step) {
+  const auto done = patiently(
+      step, [] { return stop_requested().load(); },
+      [](const events::Error& error) {
+        spdlog::warn("not ready, trying again: {}", error.message);
+      });
+  if (!done) stop_before_the_start();
+  return *done;
 }
 
 struct RunOptions {
@@ -97,12 +71,10 @@ class Instance {
       : configuration_(configuration), roles_(std::move(roles)) {}
 
   Status prepare() {
-    for (const auto step : {&Instance::read_keys, &Instance::open_state}) {
+    for (const auto step : {&Instance::read_keys, &Instance::check_views, &Instance::open_state}) {
       if (Status done = (this->*step)(); !done) return done;
     }
-    for (const auto step : {&Instance::prepare_views, &Instance::prepare_log}) {
-      if (Status done = patiently([&] { return (this->*step)(); }); !done) return done;
-    }
+    if (Status done = until_done([&] { return prepare_log(); }); !done) return done;
     runtime::EngineOptions options;
     options.name_prefix = configuration_.topic_prefix;
     options.instance = configuration_.instance;
@@ -116,11 +88,16 @@ class Instance {
   }
 
   Status run() {
+    if (has(Role::kProjections)) schema_ = std::make_unique<ViewsSchema>(configuration_);
     Status status = engine_->run(stop_requested());
     engine_.reset();
     if (Status flushed = database_->flush(); status && !flushed) status = flushed;
     return status;
   }
+
+  // After run(): whether everything has ended that was begun. If not, the process must end by
+  // _exit while this object is there.
+  bool end() { return !schema_ || schema_->end(); }
 
  private:
   bool has(Role role) const { return roles_.contains(role); }
@@ -143,15 +120,10 @@ class Instance {
     return {};
   }
 
-  Status prepare_views() {
+  // Whether PostgreSQL is there shows later; what is wrong with its URL, now.
+  Status check_views() {
     if (!has(Role::kProjections)) return {};
-    auto connection = open_views(configuration_);
-    if (!connection) return tl::unexpected(connection.error());
-    const auto migrated = postgres::migrate(*connection);
-    if (!migrated) return tl::unexpected(migrated.error());
-    if (migrated->from != migrated->to) {
-      spdlog::info("brought the views' schema from version {} to {}", migrated->from, migrated->to);
-    }
+    if (const auto url = configuration_.postgres(); !url) return tl::unexpected(url.error());
     return {};
   }
 
@@ -191,10 +163,11 @@ class Instance {
   void add_projection(std::shared_ptr<processors::Projection> projection, int slots) {
     postgres::PostgresViewSinkOptions options;
     options.connection.url = *configuration_.postgres();
-    options.connection.application_name = "voketag." + configuration_.instance;
     options.projection = std::string(projection->name());
     const auto views = projection->views();
-    engine_->add_projection(std::move(projection), slots, [options, views] {
+    using Sink = events::Result<std::unique_ptr<runtime::ViewSink>>;
+    engine_->add_projection(std::move(projection), slots, [this, options, views]() -> Sink {
+      if (const Status ready = schema_->ready(); !ready) return tl::unexpected(ready.error());
       return std::make_unique<postgres::PostgresViewSink>(options, views);
     });
   }
@@ -213,6 +186,7 @@ class Instance {
   std::unique_ptr<ProcessorFactory> factory_;
   std::unique_ptr<kafka::KafkaLog> log_;
   std::unique_ptr<state::Database> database_;
+  std::unique_ptr<ViewsSchema> schema_;
   std::unique_ptr<runtime::Engine> engine_;
 };
 
@@ -245,12 +219,15 @@ ExitCode run(Session& session, const RunOptions& options) {
     spdlog::error("cannot start: {}", prepared.error().message);
     return exit_code_of(prepared.error().code);
   }
-  if (const Status ran = instance.run(); !ran) {
+  const Status ran = instance.run();
+  if (ran) {
+    spdlog::info("stopped as asked; everything is committed");
+  } else {
     spdlog::error("stopped: {}", ran.error().message);
-    return exit_code_of(ran.error().code);
   }
-  spdlog::info("stopped as asked; everything is committed");
-  return ExitCode::kYes;
+  const ExitCode code = ran ? ExitCode::kYes : exit_code_of(ran.error().code);
+  if (!instance.end()) exit_now(code);
+  return code;
 }
 
 }  // namespace
@@ -259,11 +236,10 @@ void add_run(CLI::App& parent, Session& session) {
   CLI::App* command = parent.add_subcommand(
       "run",
       "Run VokeTag, until SIGTERM or Ctrl-C\n"
-      "Creates missing topics, brings the views' schema up to date, and works. Several instances "
-      "share\n"
-      "the work, each with a state directory and a name (VOKETAG_INSTANCE) of its own. A first "
-      "SIGTERM\n"
-      "commits, flushes and leaves; a second ends it at once, which loses nothing either.");
+      "Creates missing topics, and works; the views' schema is brought up to date, and rows\n"
+      "follow, as soon as PostgreSQL answers. Several instances share the work, each with a\n"
+      "state directory and a name (VOKETAG_INSTANCE) of its own. A first SIGTERM commits,\n"
+      "flushes and leaves; a second ends it at once, which loses nothing either.");
   auto options = std::make_shared<RunOptions>();
   add_text(*command, "--roles", options->roles,
            "Which parts to run, separated by commas: ingress, batches, tokens, merkle, "

@@ -55,10 +55,14 @@ def below_retention():
         assert len(system.consume("batch-accepted")) == 24
 
 
-def check_alarm(system, instance, place):
-    """Log and doctor say where somebody's transaction is open; the commands that they name tell
-    whose it is, and end it."""
-    alarm = f"topic {system.prefix}{place}: somebody's transaction has been open for"
+def alarm_of(system, place):
+    return f"topic {system.prefix}{place}: somebody's transaction has been open for"
+
+
+def check_alarm(system, instance, place, internal):
+    """Log and doctor say where somebody's transaction is open, doctor also of topics that only we
+    read; the commands that they name tell whose it is, and end it."""
+    alarm = alarm_of(system, place)
     await_true("an alarm", lambda: alarm in instance.log(), 120)
     line = next(line for line in instance.log().splitlines() if alarm in line)
     entry = json.loads(line)
@@ -66,6 +70,9 @@ def check_alarm(system, instance, place):
     findings = json.loads(system.command("doctor", "--json", check=False).stdout)["findings"]
     assert any(finding["detail"].startswith(alarm) and finding["cure"] in entry["message"]
                for finding in findings), findings
+    for each in internal:
+        assert any(finding["detail"].startswith(alarm_of(system, each))
+                   for finding in findings), (each, findings)
     _, whose, end = entry["message"].split(
         'kafka-transactions.sh --bootstrap-server "$VOKETAG_KAFKA" ')
     producers = kafka_tool(system, "TransactionsCommand", *whose.partition(". ")[0].split())
@@ -82,6 +89,11 @@ def foreign_transaction():
         work = Work(system)
         work.ask(*[3] * 24)
         work.await_done()
+        internal = {"merkle-changelog": 5, "merkle-commits": 0}
+        other = ForeignProducer(system.kafka, "another-stranger", timeout_ms=300_000)
+        other.begin()
+        for topic, partition in internal.items():
+            other.produce(system.prefix + topic, b"never committed", partition, key=b"a/key")
         producer = ForeignProducer(system.kafka, "a-stranger", timeout_ms=300_000)
         producer.begin()
         aborted = new_batch(5)
@@ -95,8 +107,11 @@ def foreign_transaction():
         await_true("all but that partition's are done", lambda: work.completed() == 46, 60, 0.2)
         blocked = [batch["batch_id"] for batch in batches[3::12]]
         assert not {event["batch_id"] for event in system.events("batch-accepted")} & set(blocked)
-        check_alarm(system, instance, "batch-requested partition 3")
+        check_alarm(system, instance, "batch-requested partition 3",
+                    [f"{topic} partition {number}" for topic, number in internal.items()])
         producer.close()
+        other.abort()
+        other.close()
         work.await_done()
         # One that commits is an input like any other.
         producer = ForeignProducer(system.kafka, "a-stranger")

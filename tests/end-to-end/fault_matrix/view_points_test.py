@@ -1,5 +1,6 @@
 """Cases 5, 6, 19: what may befall the projections, around their COMMIT and with PostgreSQL."""
 
+import json
 import os
 import subprocess
 import time
@@ -53,6 +54,39 @@ def server_away(postgres, instance, work):
             assert instance.running(), instance.log()[-2000:]
             postgres.start().await_ready()
             work.await_done()
+
+
+def doctor(system):
+    """What it found, by subject; the worst of each."""
+    findings = json.loads(system.command("doctor", "--json", check=False).stdout)["findings"]
+    order = ("ok", "warn", "fail")
+    return {finding["subject"]: finding["state"]
+            for finding in sorted(findings, key=lambda f: order.index(f["state"]))}
+
+
+def server_away_at_start(postgres, system, instance, work):
+    """Not even the schema is there: it is made, and all rows with it, when the server is back."""
+    with case(19, "starts while PostgreSQL is away: roots come, rows follow when it is back"):
+        assert instance.stop() == 0, instance.log()[-2000:]
+        system.rows("DROP SCHEMA voketag CASCADE")
+        postgres.stop()
+        for _ in range(2):  # the second start begins with the state that the first has left
+            instance.start()
+            work.await_roots(work.ask(1500, 1500))
+            await_true("it says what it waits for",
+                       lambda: "the views wait for PostgreSQL" in instance.log(), 120)
+            assert '"message":"ready' not in instance.log()
+            assert doctor(system)["postgres"] == "fail"
+            began = time.monotonic()
+            assert instance.stop() == 0, instance.log()[-2000:]
+            print(f"  it stopped within {time.monotonic() - began:.1f} s")
+        instance.start()
+        asked = work.ask(1500)
+        work.await_roots(asked)
+        postgres.start().await_ready()
+        instance.await_ready()
+        work.await_done()
+        assert doctor(system)["views"] == "ok"
 
 
 class Session:
@@ -175,6 +209,7 @@ def main():
             kill_around_commit(proxy, instance, work)
             cut_around_commit(proxy, instance, work)
             server_away(postgres, instance, work)
+            server_away_at_start(postgres, system, instance, work)
             locked_table(system, instance, work)
             deadlock(system, instance, work)
             ended_sessions(system, instance, work)

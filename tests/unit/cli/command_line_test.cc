@@ -218,7 +218,7 @@ TEST(CommandLineTest, PostgresThatCannotBeReadIsAUsageError) {
 }
 
 TEST(CommandLineTest, DoctorFailsWithCures) {
-  const Outcome outcome = run({"doctor", "--json"}, {{"VOKETAG_STATE_DIR", "/proc/voketag"}});
+  const Outcome outcome = run({"doctor", "--json"}, {{"VOKETAG_STATE_DIR", "/dev/null/voketag"}});
   EXPECT_EQ(outcome.code, ExitCode::kNo);
   EXPECT_TRUE(is_json(outcome.output));
   EXPECT_THAT(outcome.output, HasSubstr("\"healthy\":false"));

@@ -60,6 +60,19 @@ TEST_F(ConfigurationTest, NothingSetGivesDefaultsAndErrorsOnlyWhenNeeded) {
               HasSubstr("VOKETAG_TOKEN_KEYS is not set"));
 }
 
+// What people are told is what holds.
+TEST_F(ConfigurationTest, TheDefaultsOfMemoryAreThoseOfTheState) {
+  const auto configuration = Configuration::load({{"HOME", "/home/someone"}});
+  ASSERT_TRUE(configuration) << configuration.error().message;
+  for (const Variable& variable : known_variables()) {
+    if (variable.name == "VOKETAG_BLOCK_CACHE_MIB") {
+      EXPECT_EQ(variable.fallback, std::to_string(configuration->block_cache_mib));
+    } else if (variable.name == "VOKETAG_WRITE_BUFFER_MIB") {
+      EXPECT_EQ(variable.fallback, std::to_string(configuration->write_buffer_mib));
+    }
+  }
+}
+
 TEST_F(ConfigurationTest, NameFollowsFromHostAndStateDirectory) {
   const auto name = [](const char* directory) {
     return Configuration::load({{"VOKETAG_STATE_DIR", directory}})->instance;
