@@ -15,6 +15,8 @@ using processors::View;
 constexpr auto kSnapshotPoll = std::chrono::milliseconds(10);
 // For one that came while the tables were locked; readers wait meanwhile.
 constexpr int kLastLookMs = 50;
+// A process that is stopped, or hangs, while it holds the tables keeps readers out for so long.
+constexpr int kLockedIdleMs = 1'000;
 
 class Swap {
  public:
@@ -86,10 +88,11 @@ Outcome<void> Swap::await_old_snapshots(int timeout_ms) {
 
 Outcome<void> Swap::lock_readers_out() {
   // Nobody reads the new ones but, perhaps, autovacuum.
-  auto locked =
-      frozen_.execute("LOCK TABLE " + table_list(swap_.views, generation_suffix(swap_.generation)) +
-                      " IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = " +
-                      std::to_string(swap_.lock_timeout_ms));
+  auto locked = frozen_.execute(
+      "LOCK TABLE " + table_list(swap_.views, generation_suffix(swap_.generation)) +
+      " IN ACCESS EXCLUSIVE MODE; SET LOCAL lock_timeout = " +
+      std::to_string(swap_.lock_timeout_ms) +
+      "; SET LOCAL idle_in_transaction_session_timeout = " + std::to_string(kLockedIdleMs));
   if (!locked) return tl::unexpected(locked.error());
   locked = frozen_.execute("LOCK TABLE " + table_list(swap_.views) + " IN ACCESS EXCLUSIVE MODE");
   if (locked) return {};

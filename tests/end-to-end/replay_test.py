@@ -11,6 +11,8 @@ from system import BINARY, GREAT, System, await_true, new_batch
 
 VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
 LARGE = 600_000
+# What a busy machine may add to any wait that is measured here.
+SLACK_S = 5
 
 
 class Feed(threading.Thread):
@@ -161,13 +163,14 @@ def check_under_traffic(system):
         f"SELECT count(*) FROM voketag.{view}") > 0 for view in VIEWS), 60)
     readers = [Reader(system, "READ COMMITTED"), Reader(system, "REPEATABLE READ")]
     swaps = 0
+    lock_timeout_s = 2
     deadline = time.monotonic() + 300
     while swaps < 6 and time.monotonic() < deadline:
         view = VIEWS[swaps % len(VIEWS)]
         # Readers that come in close order may hold a view for longer than a swap waits.
         unfinished = "--resume" if json.loads(system.command(
             "replay", "--view", view, "--status", "--json").stdout)["unfinished"] else None
-        result = replay(system, view, "--lock-timeout-ms", "2000",
+        result = replay(system, view, "--lock-timeout-ms", str(lock_timeout_s * 1000),
                         *([unfinished] if unfinished else []), check=False)
         assert result.get("result") in ("swapped", "not_swapped"), result
         assert result["comparison"] and all(
@@ -178,10 +181,12 @@ def check_under_traffic(system):
     assert swaps >= 6, f"only {swaps} swaps"
     assert min(reads) > 10, reads
     assert len(readers[0].tables) > 1, "no reader saw a second generation"
+    # A read is three statements, each of which may meet a swap.
+    slowest_s = max(reader.slowest_s for reader in readers)
+    assert slowest_s < lock_timeout_s + SLACK_S, f"a read took {slowest_s:.2f} s"
     products = await_rows(system, requests)
     print(f"{swaps} swaps under {len(requests)} batches ({products} products), {sum(reads)} reads "
-          f"of both isolation levels; the slowest read took "
-          f"{max(r.slowest_s for r in readers):.2f} s")
+          f"of both isolation levels; the slowest read took {slowest_s:.2f} s")
     return requests
 
 
@@ -242,6 +247,12 @@ def check_kill_while_loading(system):
           f"read {result['records']} of {records} records")
 
 
+def await_swap_waits(system):
+    await_true("the swap waits for a reader", lambda: system.count(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' "
+        "AND relation = 'voketag.products'::regclass"), 60, 0.02)
+
+
 def check_kill_while_swapping(system):
     """kill -9 while the swap waits for a reader: nothing has changed, the projector goes on."""
     before = live_generation(system, "products")
@@ -250,9 +261,7 @@ def check_kill_while_swapping(system):
     reader.ask("BEGIN")
     reader.ask("SELECT count(*) FROM voketag.products")
     process = start_replay(system, "products", "--resume", "--lock-timeout-ms", "8000")
-    await_true("the swap waits for the reader", lambda: system.count(
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' "
-        "AND relation = 'voketag.products'::regclass"), 30, 0.02)
+    await_swap_waits(system)
     process.kill()
     process.wait()
     reader.ask("COMMIT")
@@ -270,22 +279,36 @@ def check_kill_while_swapping(system):
 
 
 def check_swap_refused(system):
-    """By who reads the table, and by who looks at the database as it was; both are named."""
+    """By who reads the table, and by who looks at the database as it was; both are named. Who comes
+    to read meanwhile waits no longer than the swap does."""
     before = live_generation(system, "products")
+    lock_timeout_s = 1
     for beginning, why in (("BEGIN; SELECT count(*) FROM voketag.products", "a reader holds"),
                            ("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", "as it was some")):
         reader = Session(system)
         reader.ask(beginning)
         arguments = ["--resume"] if loaded(system, "products") else []
         began = time.monotonic()
-        result = replay(system, "products", "--lock-timeout-ms", "300", *arguments, check=False)
-        took = time.monotonic() - began
+        process = start_replay(system, "products", "--json", "--lock-timeout-ms",
+                               str(lock_timeout_s * 1000), *arguments)
+        queued_s = 0
+        if why == "a reader holds":
+            await_swap_waits(system)
+            queued_at = time.monotonic()
+            system.count("SELECT count(*) FROM voketag.products")
+            queued_s = time.monotonic() - queued_at
+        result = json.loads(process.communicate(timeout=120)[0].splitlines()[-1])
+        took_s = time.monotonic() - began
         assert result["result"] == "not_swapped" and why in result["why"], result
         assert "psql" in result["why"] and "--resume" in result["why"], result
         assert live_generation(system, "products") == before
+        # Building it again takes a few seconds; being refused is a matter of the timeout.
+        assert took_s < 60, f"refused after {took_s:.1f} s"
+        assert queued_s < lock_timeout_s + SLACK_S, f"a reader waited {queued_s:.1f} s"
         reader.ask("COMMIT")
         reader.close()
-        print(f"refused after {took:.1f} s in all: {result['why']}")
+        print(f"refused after {took_s:.1f} s in all, while a reader that came later waited for "
+              f"{queued_s:.2f} s: {result['why']}")
     assert replay(system, "products", "--resume")["result"] == "swapped"
 
 

@@ -1,0 +1,112 @@
+#include <gmock/gmock.h>
+
+#include <array>
+#include <chrono>
+#include <future>
+#include <span>
+#include <string>
+#include <thread>
+
+#include "connectors/postgres/generation_swap.h"
+#include "connectors/postgres/view_generations.h"
+#include "tests/integration/postgres/database.h"
+
+// A generation beside the live one, and the swap, where something goes wrong: what readers and
+// projectors meet then, and what is said.
+namespace voketag::postgres {
+namespace {
+
+using processors::Column;
+using processors::ColumnType;
+using processors::Merge;
+using processors::View;
+using std::chrono::milliseconds;
+using ::testing::HasSubstr;
+
+constexpr std::array kItemColumns{Column{"id", ColumnType::kInt64},
+                                  Column{"name", ColumnType::kText}};
+constexpr View kItems{"items", kItemColumns, 1, Merge::kInsert};
+constexpr std::array kWordColumns{Column{"word", ColumnType::kText}};
+constexpr View kWords{"words", kWordColumns, 1, Merge::kUpsert};
+constexpr std::array kViews{&kItems, &kWords};
+const std::array kPartitions{runtime::TopicPartition{"items", 0}};
+constexpr std::int32_t kBuilt = 2;
+
+class GenerationsTest : public DatabaseTest {
+ protected:
+  void SetUp() override {
+    DatabaseTest::SetUp();
+    if (IsSkipped()) return;
+    migrate_database();
+    run("CREATE TABLE voketag.items (id bigint PRIMARY KEY, name text);"
+        "CREATE TABLE voketag.words (word text PRIMARY KEY);"
+        "INSERT INTO voketag.items SELECT n, 'name' FROM generate_series(1, 100) AS n;"
+        "INSERT INTO voketag.words VALUES ('one'), ('two');"
+        "INSERT INTO voketag.projection_positions"
+        " (projection, generation, topic, partition, next_offset)"
+        " VALUES ('items', 1, 'items', 0, 100)");
+  }
+
+  // As `voketag replay` opens them; the port is that of a proxy.
+  ViewGenerations open(int port = 0, std::span<const View* const> views = kViews) const {
+    auto opened = ViewGenerations::open({.url = database_->url(port)}, "items", views);
+    if (!opened) throw std::runtime_error(opened.error().message);
+    return *std::move(opened);
+  }
+  // A second generation that stands where the live one does.
+  void build(ViewGenerations& generations) {
+    const auto begun = generations.begin({"beginning", false, "test", {{"items", 0, 0}}});
+    ASSERT_TRUE(begun) << begun.error().message;
+    ASSERT_EQ(begun->number, kBuilt);
+    run("INSERT INTO voketag.items_g2 SELECT * FROM voketag.items;"
+        "INSERT INTO voketag.words_g2 SELECT * FROM voketag.words;"
+        "UPDATE voketag.projection_positions SET next_offset = 100 WHERE generation = 2");
+    const auto indexed = generations.create_indexes(kBuilt);
+    ASSERT_TRUE(indexed) << indexed.error().message;
+  }
+  std::string live_generation() { return value("SELECT voketag.live_generation('items')"); }
+
+  // A session of somebody else.
+  static Connection session(const std::string& name, int lock_timeout_ms = 3'000) {
+    auto opened = Connection::open(
+        {.url = database_->url(), .application_name = name, .lock_timeout_ms = lock_timeout_ms});
+    if (!opened) throw std::runtime_error(opened.error().message);
+    return *std::move(opened);
+  }
+  static void run_on(Connection& connection, const std::string& sql) {
+    const auto done = connection.execute(sql);
+    ASSERT_TRUE(done) << sql << ": " << done.error().message;
+  }
+
+  class Watch {
+   public:
+    std::int64_t ms() const { return steady_now_ms() - began_ms_; }
+
+   private:
+    const std::int64_t began_ms_ = steady_now_ms();
+  };
+};
+
+TEST_F(GenerationsTest, AProcessThatStopsWithTheTablesLockedKeepsReadersOutForASecond) {
+  auto generations = open();
+  build(generations);
+  Connection frozen = session("voketag.replay-items");
+  Connection control = session("voketag.replay-control-items");
+  run_on(frozen, "BEGIN; LOCK TABLE voketag.items, voketag.words IN SHARE ROW EXCLUSIVE MODE");
+  const auto locked = swap_generations(frozen, control,
+                                       {.projection = "items",
+                                        .views = kViews,
+                                        .retired = 1,
+                                        .generation = kBuilt,
+                                        .lock_timeout_ms = 500});
+  ASSERT_TRUE(locked) << locked.error().message;
+  // And its COMMIT does not come.
+  const Watch waited;
+  EXPECT_EQ(value("SELECT count(*) FROM voketag.items"), "100");
+  EXPECT_LT(waited.ms(), 2'500);
+  EXPECT_EQ(live_generation(), "1");
+  EXPECT_EQ(value("SELECT to_regclass('voketag.items_g2') IS NOT NULL"), "t");
+}
+
+}  // namespace
+}  // namespace voketag::postgres
