@@ -87,6 +87,46 @@ class GenerationsTest : public DatabaseTest {
   };
 };
 
+// ---- what is built -----------------------------------------------------------------------------
+
+TEST_F(GenerationsTest, PartitionsWouldBeLostSoAPartitionedViewIsRefused) {
+  auto generations = open();
+  EXPECT_EQ(*generations.why_not_replaceable(), "");
+  run("ALTER TABLE voketag.items RENAME TO old;"
+      "CREATE TABLE voketag.items (id bigint, name text) PARTITION BY RANGE (id)");
+  EXPECT_THAT(*generations.why_not_replaceable(), HasSubstr("voketag.items is partitioned"));
+  run("DROP TABLE voketag.items; CREATE TABLE voketag.whole (id bigint, name text)"
+      " PARTITION BY RANGE (id);"
+      "CREATE TABLE voketag.items PARTITION OF voketag.whole FOR VALUES FROM (0) TO (1000)");
+  EXPECT_THAT(*generations.why_not_replaceable(), HasSubstr("docs/replay.md"));
+  run("DROP TABLE voketag.whole; ALTER TABLE voketag.old RENAME TO items;"
+      "CREATE TABLE voketag.child () INHERITS (voketag.items)");
+  EXPECT_THAT(*generations.why_not_replaceable(), HasSubstr("voketag.items is partitioned"));
+}
+
+TEST_F(GenerationsTest, TablesAndIndexesLieInTheTablespacesOfTheLiveOnes) {
+  const std::string space = "generations_test_" + std::to_string(::getpid());
+  run("SET allow_in_place_tablespaces = on");
+  run("CREATE TABLESPACE " + space + " LOCATION ''");
+  run("CREATE INDEX by_name ON voketag.items (name) TABLESPACE " + space +
+      "; ALTER TABLE voketag.words SET TABLESPACE " + space);
+  {
+    auto generations = open();
+    build(generations);
+    EXPECT_EQ(value("SELECT string_agg(relname || ' ' || coalesce(spcname, 'default'), ', '"
+                    "                  ORDER BY relname)"
+                    "  FROM pg_class LEFT JOIN pg_tablespace space ON space.oid = reltablespace"
+                    " WHERE relname IN ('items_g2', 'items_pkey_g2', 'by_name_g2', 'words_g2',"
+                    "                   'words_pkey_g2')"),
+              "by_name_g2 " + space + ", items_g2 default, items_pkey_g2 default, words_g2 " +
+                  space + ", words_pkey_g2 default");
+  }
+  run("DROP SCHEMA voketag CASCADE");
+  run("DROP TABLESPACE " + space);
+}
+
+// ---- the swap ----------------------------------------------------------------------------------
+
 TEST_F(GenerationsTest, AProcessThatStopsWithTheTablesLockedKeepsReadersOutForASecond) {
   auto generations = open();
   build(generations);
