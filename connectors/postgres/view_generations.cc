@@ -26,6 +26,8 @@ constexpr int kLongStatementMs = 7 * 86'400 * 1'000;
 // A process that is stopped in the middle of a swap holds the live projector up for so long.
 constexpr int kFreezeStatementMs = 10'000;
 constexpr auto kLongTick = std::chrono::milliseconds(500);
+// A statement that is cancelled ends within this, or its connection does.
+constexpr std::int64_t kCancelMaxMs = 30'000;
 
 Status status_of(const Outcome<void>& outcome) {
   if (!outcome) return tl::unexpected(to_error(outcome.error()));
@@ -231,17 +233,22 @@ Status ViewGenerations::run_long(const std::function<Status()>& work_to_do,
                                  const std::function<bool()>& go_on) {
   if (auto connection = work(); !connection) return tl::unexpected(connection.error());
   const std::string process = std::to_string(work_->backend_id());
+  const Cutter cutter = work_->cutter();
   auto done = std::async(std::launch::async, work_to_do);
-  bool cancelled = false;
+  std::optional<std::int64_t> cancelled_at_ms;
   while (done.wait_for(kLongTick) != std::future_status::ready) {
-    if (!cancelled && go_on()) continue;
-    cancelled = true;
+    if (!cancelled_at_ms && go_on()) continue;
+    if (!cancelled_at_ms) cancelled_at_ms = steady_now_ms();
     const std::array<Parameter, 1> parameters{process};
     // Again and again: between two statements there is nothing to cancel.
-    if (!control_.query("SELECT pg_cancel_backend($1::integer)", parameters)) break;
+    const auto asked = control_.query("SELECT pg_cancel_backend($1::integer)", parameters);
+    if (asked && steady_now_ms() - *cancelled_at_ms < kCancelMaxMs) continue;
+    // Nobody there to ask, or it does not help. The server ends the statement of a client that is
+    // gone (connect() says within what time).
+    cutter.cut();
   }
   auto status = done.get();
-  if (cancelled && !status) return events::fail(Errc::kTimeout, "cancelled as asked");
+  if (cancelled_at_ms && !status) return events::fail(Errc::kTimeout, "cancelled as asked");
   return status;
 }
 

@@ -70,8 +70,9 @@ class ViewGenerations {
   events::Result<std::int64_t> live_bytes();
 
   // Runs what may take hours on a thread of its own, while `go_on` is asked about every half
-  // second. When it says no, the statement is cancelled, and the answer is kTimeout. `work` may use
-  // create_indexes, analyze and compare, and nothing else.
+  // second. When it says no, the statement is cancelled, and the answer is kTimeout; where it
+  // cannot be, its connection is cut. `work` may use create_indexes, analyze and compare, and
+  // nothing else.
   events::Status run_long(const std::function<events::Status()>& work,
                           const std::function<bool()>& go_on);
 

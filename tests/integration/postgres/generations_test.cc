@@ -48,8 +48,9 @@ class GenerationsTest : public DatabaseTest {
   }
 
   // As `voketag replay` opens them; the port is that of a proxy.
-  ViewGenerations open(int port = 0, std::span<const View* const> views = kViews) const {
-    auto opened = ViewGenerations::open({.url = database_->url(port)}, "items", views);
+  static ViewGenerations open(int port = 0, int lock_timeout_ms = 3'000) {
+    auto opened = ViewGenerations::open(
+        {.url = database_->url(port), .lock_timeout_ms = lock_timeout_ms}, "items", kViews);
     if (!opened) throw std::runtime_error(opened.error().message);
     return *std::move(opened);
   }
@@ -76,6 +77,15 @@ class GenerationsTest : public DatabaseTest {
   static void run_on(Connection& connection, const std::string& sql) {
     const auto done = connection.execute(sql);
     ASSERT_TRUE(done) << sql << ": " << done.error().message;
+  }
+
+  // Asks again and again until the answer is this.
+  void await(const std::string& wanted, const std::string& sql) {
+    const Watch waited;
+    while (value(sql) != wanted) {
+      ASSERT_LT(waited.ms(), 20'000) << sql;
+      std::this_thread::sleep_for(milliseconds(10));
+    }
   }
 
   class Watch {
@@ -123,6 +133,28 @@ TEST_F(GenerationsTest, TablesAndIndexesLieInTheTablespacesOfTheLiveOnes) {
   }
   run("DROP SCHEMA voketag CASCADE");
   run("DROP TABLESPACE " + space);
+}
+
+TEST_F(GenerationsTest, WhoLosesTheLocksConnectionDoesNotWaitForALongStatement) {
+  auto generations = open(0, 600'000);
+  build(generations);
+  Connection blocker = session("blocker");
+  run_on(blocker, "BEGIN; LOCK TABLE voketag.items_g2");
+  const Watch waited;
+  const auto done = generations.run_long([&] { return generations.analyze(kBuilt); },
+                                         [&] {
+                                           run("SELECT pg_terminate_backend(pid, 5000)"
+                                               "  FROM pg_stat_activity WHERE application_name ="
+                                               "       'voketag.replay-control-items'");
+                                           return false;
+                                         });
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, events::Errc::kTimeout);
+  EXPECT_LT(waited.ms(), 10'000);
+  // The server notices that nobody waits for its answer any more.
+  await("0",
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'voketag.replay-items'"
+        "   AND datname = current_database()");
 }
 
 // ---- the comparison ----------------------------------------------------------------------------
