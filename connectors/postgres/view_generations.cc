@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <future>
+#include <thread>
 #include <utility>
 
 #include "connectors/postgres/generation_swap.h"
@@ -28,6 +29,9 @@ constexpr int kFreezeStatementMs = 10'000;
 constexpr auto kLongTick = std::chrono::milliseconds(500);
 // A statement that is cancelled ends within this, or its connection does.
 constexpr std::int64_t kCancelMaxMs = 30'000;
+// What came of a COMMIT whose answer was lost is asked for this long.
+constexpr std::int64_t kFindOutMaxMs = 30'000;
+constexpr auto kFindOutPoll = std::chrono::milliseconds(100);
 
 Status status_of(const Outcome<void>& outcome) {
   if (!outcome) return tl::unexpected(to_error(outcome.error()));
@@ -317,19 +321,52 @@ Result<ViewGenerations::Swapped> ViewGenerations::swap(std::int32_t generation, 
                                 .generation = generation,
                                 .keep_retired = keep_retired,
                                 .lock_timeout_ms = lock_timeout_ms});
+  const int process = freeze_->backend_id();
+  const bool asked_to_commit = done.has_value();
   if (done) done = freeze_->commit();
   thaw();
   if (done) return Swapped{retired};
   const Failure& failure = done.error();
-  // The answer to a COMMIT may be lost.
-  if (failure.kind == FailureKind::kUnavailable) {
-    if (const auto now = rows().live(); now && *now == generation) return Swapped{retired};
+  if (asked_to_commit && failure.kind == FailureKind::kUnavailable) {
+    const auto swapped = find_out(process, generation);
+    if (!swapped) return tl::unexpected(swapped.error());
+    if (*swapped) return Swapped{retired};
   }
   events::Error error = to_error(failure);
   if (failure.kind == FailureKind::kRetry || failure.kind == FailureKind::kFenced) {
     error = {Errc::kConflict, failure.message};
   }
   return tl::unexpected(std::move(error));
+}
+
+// The answer to a COMMIT is lost, and the server may still be at work on it: what came of it is
+// known when the process that was asked is gone. On a connection of its own, for the others may be
+// lost as well.
+Result<bool> ViewGenerations::find_out(int process, std::int32_t generation) {
+  const std::string number = std::to_string(process);
+  const std::array<Parameter, 1> parameters{number};
+  const std::int64_t deadline_ms = steady_now_ms() + kFindOutMaxMs;
+  std::optional<Connection> asked;
+  do {
+    if (!asked || !asked->alive()) {
+      asked.reset();
+      if (auto opened = connect(kFreezeStatementMs)) asked.emplace(*std::move(opened));
+    }
+    if (asked) {
+      const auto at_work = asked->query(
+          "SELECT FROM pg_stat_activity WHERE pid = $1::integer AND pid <> pg_backend_pid()",
+          parameters);
+      if (at_work && at_work->count() == 0) {
+        const auto live = GenerationRows(*asked, projection_).live();
+        if (live) return *live >= generation;
+      }
+    }
+    std::this_thread::sleep_for(kFindOutPoll);
+  } while (steady_now_ms() < deadline_ms);
+  return events::fail(Errc::kTimeout,
+                      "the answer of PostgreSQL to the COMMIT of the swap was lost, and it has not "
+                      "told within " +
+                          std::to_string(kFindOutMaxMs / 1'000) + " s what came of it");
 }
 
 }  // namespace voketag::postgres

@@ -92,8 +92,8 @@ class ViewGenerations {
   struct Swapped {
     std::int32_t retired = 0;
   };
-  // Frozen, and at equal offsets. On any error nothing has changed and nothing is frozen.
-  // kConflict: refused, the message says by whom.
+  // Frozen, and at equal offsets. On an error nothing has changed and nothing is frozen; but for
+  // kTimeout: whether it was done is not known. kConflict: refused, the message says by whom.
   events::Result<Swapped> swap(std::int32_t generation, int lock_timeout_ms, bool keep_retired);
 
  private:
@@ -102,6 +102,7 @@ class ViewGenerations {
 
   events::Result<Connection> connect(int statement_timeout_ms);
   events::Result<Connection*> work();
+  events::Result<bool> find_out(int process, std::int32_t generation);
   Outcome<Generation> begin_rows_and_tables(const GenerationPlan& plan);
   events::Status create_indexes(const processors::View& view, std::int32_t generation);
   Outcome<void> create_indexes_without_duplicates(const processors::View& view,

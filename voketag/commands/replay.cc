@@ -247,7 +247,7 @@ class ReplayCommand {
                       [&](const ReplayProgress& progress) { display.update(progress); });
     auto result = begin(replay);
     display.finish();
-    if (!result) return report_failure(result.error());
+    if (!result) return report_failure(result.error(), replay.is_swap_unknown());
     return finish(*result);
   }
 
@@ -315,8 +315,14 @@ class ReplayCommand {
     return told;
   }
 
-  ExitCode report_failure(const events::Error& error) {
+  ExitCode report_failure(const events::Error& error, bool is_swap_unknown) {
     events::Error told = error;
+    if (is_swap_unknown) {
+      told.message += ". See whether it is unfinished: voketag replay --view " + view_ +
+                      " --status. If so, the live view is untouched, and it goes on with --resume; "
+                      "if not, the view is swapped";
+      return session_.report(told);
+    }
     const auto unfinished = generations_->rows().unfinished();
     if (error.message.find("SQLSTATE 53100") != std::string::npos) {
       told = full_disk(error, unfinished && *unfinished ? &**unfinished : nullptr);

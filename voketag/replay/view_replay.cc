@@ -297,6 +297,7 @@ Result<ReplayResult> ViewReplay::swap() {
     result_.why = swapped.error().message + ". The new generation waits: try again with --resume";
     return result_;
   }
+  is_swap_unknown_ = !swapped && swapped.error().code == Errc::kTimeout;
   if (!swapped) return tl::unexpected(swapped.error());
   result_.end = ReplayEnd::kSwapped;
   result_.retired = swapped->retired;

@@ -9,6 +9,7 @@
 
 #include "connectors/postgres/generation_swap.h"
 #include "connectors/postgres/view_generations.h"
+#include "tests/integration/postgres/cutting_proxy.h"
 #include "tests/integration/postgres/database.h"
 
 // A generation beside the live one, and the swap, where something goes wrong: what readers and
@@ -201,6 +202,47 @@ TEST_F(GenerationsTest, AProcessThatStopsWithTheTablesLockedKeepsReadersOutForAS
   EXPECT_LT(waited.ms(), 2'500);
   EXPECT_EQ(live_generation(), "1");
   EXPECT_EQ(value("SELECT to_regclass('voketag.items_g2') IS NOT NULL"), "t");
+}
+
+// The answer to the swap's COMMIT is lost.
+class LostCommitTest : public GenerationsTest {
+ protected:
+  events::Result<ViewGenerations::Swapped> swap_through(CuttingProxy::Cut cut) {
+    auto builder = open();
+    build(builder);
+    // COMMIT takes a while.
+    run("CREATE FUNCTION voketag.linger() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;"
+        "CREATE CONSTRAINT TRIGGER lingers AFTER UPDATE ON voketag.projection_generations"
+        " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.state = 'live')"
+        " EXECUTE FUNCTION voketag.linger()");
+    CuttingProxy proxy(database_->port(), cut);
+    auto generations = open(proxy.port());
+    const auto frozen = generations.freeze(kPartitions);
+    if (!frozen) return tl::unexpected(frozen.error());
+    auto swapped = generations.swap(kBuilt, 500, false);
+    EXPECT_TRUE(proxy.has_cut());
+    return swapped;
+  }
+};
+
+TEST_F(LostCommitTest, WhatCameOfItIsAskedWhenTheServerIsDone) {
+  const auto swapped = swap_through(CuttingProxy::Cut::kDuringCommit);
+  ASSERT_TRUE(swapped) << swapped.error().message;
+  EXPECT_EQ(swapped->retired, 1);
+  EXPECT_EQ(live_generation(), "2");
+}
+
+TEST_F(LostCommitTest, ItWasDone) {
+  EXPECT_TRUE(swap_through(CuttingProxy::Cut::kAfterCommit));
+  EXPECT_EQ(live_generation(), "2");
+}
+
+TEST_F(LostCommitTest, ItNeverCame) {
+  const auto swapped = swap_through(CuttingProxy::Cut::kBeforeCommit);
+  ASSERT_FALSE(swapped);
+  EXPECT_EQ(swapped.error().code, events::Errc::kUnavailable);
+  EXPECT_EQ(live_generation(), "1");
 }
 
 }  // namespace
