@@ -470,7 +470,7 @@ void add_replay(CLI::App& parent, Session& session) {
                     "Do not drop the old generation after the swap (tables NAME_g1, ...)");
   command
       ->add_option("--lock-timeout-ms", options->replay.lock_timeout_ms,
-                   "How long the swap waits for readers of each of the view's tables; default 500")
+                   "How long the swap waits for readers of the view; default 500")
       ->type_name("N");
   auto* resume = command->add_flag("--resume", options->resume, "Go on with an unfinished replay");
   auto* pause = command->add_flag("--pause", options->pause, "Let the replay at work pause");

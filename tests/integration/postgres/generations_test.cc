@@ -204,6 +204,60 @@ TEST_F(GenerationsTest, AProcessThatStopsWithTheTablesLockedKeepsReadersOutForAS
   EXPECT_EQ(value("SELECT to_regclass('voketag.items_g2') IS NOT NULL"), "t");
 }
 
+TEST_F(GenerationsTest, ASwapWaitsNoLongerThanItsTimeoutInAll) {
+  auto generations = open();
+  build(generations);
+  Connection snapshot = session("an-old-snapshot");
+  run_on(snapshot, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+  Connection reader = session("a-reader");
+  run_on(reader, "BEGIN; SELECT count(*) FROM voketag.words");
+  ASSERT_TRUE(generations.freeze(kPartitions));
+  const Watch waited;
+  auto swapped =
+      std::async(std::launch::async, [&] { return generations.swap(kBuilt, 2'000, false); });
+  std::this_thread::sleep_for(milliseconds(1'500));
+  run_on(snapshot, "COMMIT");
+  const auto refused = swapped.get();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, events::Errc::kConflict);
+  EXPECT_THAT(refused.error().message,
+              HasSubstr("a reader holds the view for longer than 2000 ms: process "));
+  EXPECT_THAT(refused.error().message, HasSubstr(" (a-reader, since "));
+  EXPECT_GE(waited.ms(), 2'000);
+  EXPECT_LT(waited.ms(), 3'000);
+  EXPECT_EQ(live_generation(), "1");
+
+  // When they are gone it is done.
+  run_on(reader, "COMMIT");
+  ASSERT_TRUE(generations.freeze(kPartitions));
+  const auto done = generations.swap(kBuilt, 500, false);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(live_generation(), "2");
+  EXPECT_EQ(value("SELECT to_regclass('voketag.items_g1') IS NOT NULL"), "t");
+}
+
+TEST_F(GenerationsTest, AReaderOfSeveralTablesIsNotSacrificedToASwap) {
+  auto generations = open();
+  build(generations);
+  Connection reader = session("a-reader", 10'000);
+  run_on(reader, "BEGIN; SELECT count(*) FROM voketag.words");
+  ASSERT_TRUE(generations.freeze(kPartitions));
+  auto swapped =
+      std::async(std::launch::async, [&] { return generations.swap(kBuilt, 3'000, false); });
+  // It holds the first table and waits for the second; the reader asks the other way round.
+  await("1",
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+        "   AND relation = 'voketag.words'::regclass");
+  const Watch waited;
+  const auto read = reader.execute("SELECT count(*) FROM voketag.items");
+  EXPECT_TRUE(read) << read.error().message;
+  EXPECT_LT(waited.ms(), 2'000);
+  const auto refused = swapped.get();
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("a-reader"));
+  EXPECT_EQ(live_generation(), "1");
+}
+
 // The answer to the swap's COMMIT is lost.
 class LostCommitTest : public GenerationsTest {
  protected:
