@@ -6,7 +6,7 @@ namespace voketag::postgres {
 
 std::string lock_holders(Connection& connection, const std::string& tables, LockedAgainst against) {
   const std::array<Parameter, 2> parameters{
-      tables, against == LockedAgainst::kWriters ? "{AccessShareLock,RowShareLock}" : "{}"};
+      tables, against == LockedAgainst::kWriters ? "{AccessShareLock}" : "{}"};
   // Numbers of tables are a database's own. A prepared transaction has no process.
   const auto rows = connection.query(
       "SELECT coalesce(string_agg(DISTINCT coalesce('process ' || pid, 'a prepared transaction') ||"

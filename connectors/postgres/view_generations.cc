@@ -9,6 +9,7 @@
 
 #include "connectors/postgres/generation_swap.h"
 #include "connectors/postgres/generation_tables.h"
+#include "connectors/postgres/lock_holders.h"
 
 namespace voketag::postgres {
 namespace {
@@ -263,17 +264,24 @@ Result<std::vector<std::int64_t>> ViewGenerations::freeze(
   auto connection = connect(kFreezeStatementMs);
   if (!connection) return tl::unexpected(connection.error());
   freeze_.emplace(std::move(*connection));
-  const auto frozen = [&]() -> Outcome<GenerationRows::LivePositions> {
-    // Tables first and positions after, as a projector's transaction does.
+  // Tables first and positions after, as a projector's transaction does.
+  std::string wanted = table_list(views_);
+  auto frozen = [&]() -> Outcome<GenerationRows::LivePositions> {
     auto locked =
         freeze_->execute("BEGIN; SET LOCAL lock_timeout = " + std::to_string(kWriterLockTimeoutMs) +
-                         "; LOCK TABLE " + table_list(views_) + " IN SHARE ROW EXCLUSIVE MODE");
+                         "; LOCK TABLE " + wanted + " IN SHARE ROW EXCLUSIVE MODE");
     if (!locked) return tl::unexpected(locked.error());
+    wanted = "voketag.projection_positions";
     return GenerationRows(*freeze_, projection_).lock_live_positions(partitions);
   }();
   if (!frozen) {
     thaw();
-    return tl::unexpected(to_error(frozen.error()));
+    Failure& failure = frozen.error();
+    if (failure.kind == FailureKind::kRetry) {
+      failure.message += "; " + wanted + " is written by " +
+                         lock_holders(control_, wanted, LockedAgainst::kWriters);
+    }
+    return tl::unexpected(to_error(failure));
   }
   frozen_generation_ = frozen->generation;
   return frozen->offsets;

@@ -79,7 +79,7 @@ class ViewGenerations {
   // ---- equal offsets
 
   // Stops the live projector where it stands, and tells where; until thaw() or swap(). Readers go
-  // on. kUnavailable: its transactions did not end in time; nothing is frozen.
+  // on. kUnavailable: its transactions (they are named) did not end in time; nothing is frozen.
   events::Result<std::vector<std::int64_t>> freeze(
       std::span<const runtime::TopicPartition> partitions);
   void thaw();

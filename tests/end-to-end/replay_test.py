@@ -282,7 +282,7 @@ def check_swap_refused(system):
     """By who reads the table, and by who looks at the database as it was; both are named. Who comes
     to read meanwhile waits no longer than the swap does."""
     before = live_generation(system, "products")
-    lock_timeout_s = 1
+    lock_timeout_s = 2
     for beginning, why in (("BEGIN; SELECT count(*) FROM voketag.products", "a reader holds"),
                            ("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", "as it was some")):
         reader = Session(system)
@@ -310,6 +310,27 @@ def check_swap_refused(system):
         print(f"refused after {took_s:.1f} s in all, while a reader that came later waited for "
               f"{queued_s:.2f} s: {result['why']}")
     assert replay(system, "products", "--resume")["result"] == "swapped"
+
+
+def check_abort_too_late(system):
+    """Somebody asks for an end while the swap waits; the reader ends first, and so it is swapped."""
+    before = live_generation(system, "products")
+    reader = Session(system)
+    reader.ask("BEGIN")
+    reader.ask("SELECT count(*) FROM voketag.products")
+    process = start_replay(system, "products", "--lock-timeout-ms", "8000")
+    await_swap_waits(system)
+    abort = start_replay(system, "products", "--abort")
+    await_true("it is asked to abort", lambda: system.count(
+        "SELECT count(*) FROM voketag.projection_generations WHERE wish = 'abort'"), 30, 0.02)
+    reader.ask("COMMIT")
+    reader.close()
+    assert process.wait(60) == 0, process.stderr.read()
+    assert abort.wait(60) == 1
+    said = abort.stderr.read()
+    assert "came to its end before it heard that it should abort" in said, said
+    assert live_generation(system, "products") == before + 1
+    print(f"asked too late: {said.splitlines()[-1]}")
 
 
 def check_two_at_once(system):
@@ -341,6 +362,7 @@ def main():
         check_kill_while_loading(system)
         requests += check_kill_while_swapping(system)
         check_swap_refused(system)
+        check_abort_too_late(system)
         check_two_at_once(system)
         await_rows(system, requests)
         assert instance.stop() == 0

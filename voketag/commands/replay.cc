@@ -166,14 +166,22 @@ class ReplayCommand {
 
   // The lock is ours: what did the other one do?
   ExitCode heard(const std::string& wished, std::int32_t generation) {
-    const auto left = generations_->rows().unfinished();
+    const auto left = is_unfinished(generation);
     if (!left) return session_.report(left.error());
-    if (!*left || (*left)->number != generation) {
-      return session_.report(
-          Errc::kConflict, "the replay ended before it was asked to pause: voketag replay --view " +
-                               view_ + " --status");
-    }
+    if (!*left) return session_.report(ended_before(wished));
     return say(wished, generation);
+  }
+
+  Result<bool> is_unfinished(std::int32_t generation) {
+    const auto left = generations_->rows().unfinished();
+    if (!left) return tl::unexpected(left.error());
+    return *left && (*left)->number == generation;
+  }
+
+  events::Error ended_before(const std::string& wished) const {
+    return {Errc::kConflict, "the replay came to its end before it heard that it should " + wished +
+                                 ", and its result stands: voketag replay --view " + view_ +
+                                 " --status"};
   }
 
   ExitCode say(const std::string& wished, std::int32_t generation) {
@@ -220,6 +228,10 @@ class ReplayCommand {
                                                    " has not ended. Kill it and try again");
       }
     }
+    // What was at work may have come to its end meanwhile.
+    const auto left = is_unfinished(number);
+    if (!left) return session_.report(left.error());
+    if (!*left) return session_.report(ended_before("abort"));
     if (auto ended = generations_->end_leftovers(); !ended) return session_.report(ended.error());
     if (auto dropped = generations_->drop(number); !dropped) {
       return session_.report(dropped.error());

@@ -23,6 +23,7 @@ using processors::Merge;
 using processors::View;
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr std::array kItemColumns{Column{"id", ColumnType::kInt64},
                                   Column{"name", ColumnType::kText}};
@@ -156,6 +157,28 @@ TEST_F(GenerationsTest, WhoLosesTheLocksConnectionDoesNotWaitForALongStatement) 
   await("0",
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'voketag.replay-items'"
         "   AND datname = current_database()");
+}
+
+// ---- equal offsets -----------------------------------------------------------------------------
+
+TEST_F(GenerationsTest, WhoKeepsTheViewFromStandingStillIsNamed) {
+  auto generations = open();
+  build(generations);
+  Connection reader = session("a-reader");
+  run_on(reader, "BEGIN; SELECT count(*) FROM voketag.items");
+  for (const char* writes :
+       {"INSERT INTO voketag.items VALUES (1000, 'mine')",
+        "SELECT 1 FROM voketag.projection_positions WHERE projection = 'items' FOR UPDATE"}) {
+    Connection writer = session("a-writer");
+    run_on(writer, std::string("BEGIN; ") + writes);
+    const auto frozen = generations.freeze(kPartitions);
+    ASSERT_FALSE(frozen);
+    EXPECT_EQ(frozen.error().code, events::Errc::kUnavailable);
+    EXPECT_THAT(frozen.error().message, HasSubstr("lock timeout"));
+    EXPECT_THAT(frozen.error().message, HasSubstr("(a-writer, since "));
+    EXPECT_THAT(frozen.error().message, Not(HasSubstr("a-reader")));
+  }
+  EXPECT_TRUE(generations.freeze(kPartitions));
 }
 
 // ---- the comparison ----------------------------------------------------------------------------
