@@ -468,8 +468,10 @@ void add_replay(CLI::App& parent, Session& session) {
       command
           ->add_option(
               "--from", options->replay.started_from,
-              "beginning (default), offset:N (of every partition) or time:RFC3339. Rows of "
-              "earlier records are then missing in the new generation")
+              "beginning (default), available (what is left of each partition after records were "
+              "deleted), offset:N (of every partition) or time:RFC3339. Rows of earlier records "
+              "are "
+              "then missing in the new generation")
           ->type_name("PLACE");
   auto* dry = command->add_flag("--dry-run", options->dry_run,
                                 "Read and project everything, write nothing; say what came of it");
