@@ -1,12 +1,19 @@
 """Views are rebuilt and swapped while batches come and readers read, whatever is killed."""
 
 import json
+import pathlib
 import signal
 import subprocess
+import sys
 import threading
 import time
+import urllib.parse
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
+
+# pylint: disable=wrong-import-position
 from audit import audit_batches
+from proxy import DROP, PASS, Watched
 from system import BINARY, GREAT, System, await_true, new_batch
 
 VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
@@ -137,9 +144,26 @@ def replay(system, view, *arguments, check=True):
     return result
 
 
-def start_replay(system, view, *arguments):
-    return subprocess.Popen([BINARY, "replay", "--view", view, *arguments], env=system.environment,
+def start_replay(system, view, *arguments, postgres=None):
+    environment = system.environment | {"VOKETAG_POSTGRES": postgres or system.postgres}
+    return subprocess.Popen([BINARY, "replay", "--view", view, *arguments], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class SwapProxy(Watched):
+    """Between a replay and PostgreSQL; asks its watcher about the COMMIT of the swap of products,
+    which is the one on the connection that has renamed the live table."""
+
+    def __init__(self, target_port):
+        self.swapping = None
+        super().__init__(target_port)
+
+    def watch(self, connection, piece, from_client):
+        if b"ALTER TABLE voketag.products RENAME TO products_g" in piece:
+            self.swapping = connection
+        if connection is not self.swapping or b"COMMIT\x00" not in piece:
+            return PASS
+        return self.watcher("request" if from_client else "response")
 
 
 def live_generation(system, view):
@@ -247,6 +271,22 @@ def check_kill_while_loading(system):
           f"read {result['records']} of {records} records")
 
 
+def tables_of_products(system):
+    return [row[0] for row in system.rows(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^products(_g[0-9]+)?$' "
+        "ORDER BY 1")]
+
+
+def await_goes_on(system):
+    """The live view takes what comes. Returns what was asked for."""
+    requests = [new_batch(10)]
+    system.produce("batch-requested", [(b["batch_id"], json.dumps(b)) for b in requests])
+    await_true("the live view goes on", lambda: system.count(
+        f"SELECT count(*) FROM voketag.products WHERE batch_id = '{requests[0]['batch_id']}'"
+        ) == 10, 30)
+    return requests
+
+
 def await_swap_waits(system):
     await_true("the swap waits for a reader", lambda: system.count(
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' "
@@ -267,14 +307,63 @@ def check_kill_while_swapping(system):
     reader.ask("COMMIT")
     reader.close()
     assert live_generation(system, "products") == before
-    requests = [new_batch(10)]
-    system.produce("batch-requested", [(b["batch_id"], json.dumps(b)) for b in requests])
-    await_true("the live view goes on", lambda: system.count(
-        f"SELECT count(*) FROM voketag.products WHERE batch_id = '{requests[0]['batch_id']}'"
-        ) == 10, 30)
+    requests = await_goes_on(system)
     assert replay(system, "products", "--resume")["result"] == "swapped"
     assert live_generation(system, "products") == before + 1
     print("killed in the middle of a swap: the live view went on, and was swapped later")
+    return requests
+
+
+def check_around_commit(system):
+    """Stopped at its COMMIT, with the view locked: readers wait for a second, not until it goes on.
+    Killed when the COMMIT is done: what it had yet to do is done later."""
+    before = live_generation(system, "products")
+    assert replay(system, "products", "--no-swap")["result"] == "built"
+    proxy = SwapProxy(urllib.parse.urlsplit(system.postgres).port)
+    postgres = system.postgres_at(proxy.port)
+    met = threading.Event()
+
+    def stop_before(kind):
+        assert kind == "request"
+        process.send_signal(signal.SIGSTOP)
+        met.set()
+        return DROP
+
+    def kill_after(kind):
+        if kind == "request":
+            return PASS
+        process.kill()
+        met.set()
+        return DROP
+
+    proxy.watcher = stop_before
+    process = start_replay(system, "products", "--resume", postgres=postgres)
+    assert met.wait(60), "the swap did not come to its COMMIT"
+    began = time.monotonic()
+    system.count("SELECT count(*) FROM voketag.products")
+    waited_s = time.monotonic() - began
+    assert waited_s < 1 + SLACK_S, f"a reader waited {waited_s:.1f} s for a stopped process"
+    assert live_generation(system, "products") == before
+    process.send_signal(signal.SIGCONT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 3 and "The live view is untouched" in said, said
+    print(f"stopped at its COMMIT; a reader waited {waited_s:.2f} s: {said.splitlines()[-1]}")
+
+    met.clear()
+    proxy.watcher = kill_after
+    process = start_replay(system, "products", "--resume", postgres=postgres)
+    assert met.wait(60), "the swap did not come to its COMMIT"
+    process.wait()
+    proxy.close()
+    assert live_generation(system, "products") == before + 1
+    assert tables_of_products(system) == ["products", f"products_g{before}"]
+    requests = await_goes_on(system)
+    status = json.loads(system.command("replay", "--view", "products", "--status",
+                                       "--json").stdout)
+    assert status["unfinished"] is None, status
+    system.command("replay", "--view", "products", "--drop-old")
+    assert tables_of_products(system) == ["products"]
+    print("killed between its COMMIT and the drop: swapped, and the old generation dropped later")
     return requests
 
 
@@ -313,7 +402,7 @@ def check_swap_refused(system):
 
 
 def check_abort_too_late(system):
-    """Somebody asks for an end while the swap waits; the reader ends first, and so it is swapped."""
+    """Somebody asks for an end while the swap waits; its reader ends first, so it is swapped."""
     before = live_generation(system, "products")
     reader = Session(system)
     reader.ask("BEGIN")
@@ -361,6 +450,7 @@ def main():
         await_rows(system, requests)
         check_kill_while_loading(system)
         requests += check_kill_while_swapping(system)
+        requests += check_around_commit(system)
         check_swap_refused(system)
         check_abort_too_late(system)
         check_two_at_once(system)
