@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <iterator>
+#include <new>
 #include <utility>
 
 #include "events/topics.h"
@@ -277,6 +278,8 @@ void Projector::handle(const events::RecordView& record, Input& input) {
   events::Status projected;
   try {
     projected = projection_.project(record, sink_.rows());
+  } catch (const std::bad_alloc&) {
+    throw;  // It is not the record's fault.
   } catch (const std::exception& error) {
     projected = events::fail(events::Errc::kInternal, error.what());
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <exception>
+#include <new>
 #include <utility>
 
 namespace voketag::runtime {
@@ -149,6 +150,8 @@ Status Replayer::handle(const events::RecordView& record, Input& input) {
   Status projected;
   try {
     projected = projection_.project(record, sink_.rows());
+  } catch (const std::bad_alloc&) {
+    throw;  // It is not the record's fault.
   } catch (const std::exception& error) {
     projected = events::fail(Errc::kInternal, error.what());
   }

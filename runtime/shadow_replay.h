@@ -65,8 +65,11 @@ struct ShadowReport {
   // The configurations that the transactions were done under, and how many were.
   std::map<std::string, std::int64_t> configurations;
 
+  // Nothing was done again, so nothing was compared: neither equal nor different.
+  bool is_empty() const { return transactions == 0; }
   bool is_equal() const {
-    return different == 0 && missing == 0 && extra.value_or(0) == 0 && unset_timers == 0;
+    return !is_empty() && different == 0 && missing == 0 && extra.value_or(0) == 0 &&
+           unset_timers == 0;
   }
 };
 

@@ -2,6 +2,8 @@
 
 #include <libpq-fe.h>
 #include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -238,6 +240,17 @@ bool Connection::in_transaction() const {
 }
 int Connection::backend_id() const {
   return PQbackendPID(connection_.get());
+}
+Cutter Connection::cutter() const {
+  return Cutter(PQsocket(connection_.get()));
+}
+
+Cutter::Cutter(int socket) : socket_(::dup(socket)) {}
+Cutter::~Cutter() {
+  if (socket_ >= 0) ::close(socket_);
+}
+void Cutter::cut() const {
+  ::shutdown(socket_, SHUT_RDWR);
 }
 
 // ---- failures -------------------------------------------------------------------------------

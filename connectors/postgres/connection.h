@@ -58,6 +58,21 @@ struct Statement {
   bool binary = false;  // the parameters' format
 };
 
+// Ends a connection from another thread, at once: whoever waits on it is told kUnavailable. Has a
+// life of its own: the connection may be closed meanwhile.
+class Cutter {
+ public:
+  explicit Cutter(int socket);  // which it duplicates
+  ~Cutter();
+  Cutter(const Cutter&) = delete;
+  Cutter& operator=(const Cutter&) = delete;
+
+  void cut() const;
+
+ private:
+  const int socket_;
+};
+
 // One connection to PostgreSQL over libpq, non-blocking underneath, so that every call is bounded
 // by a deadline of ours. After a failure of kind kUnavailable the connection is dead: open another.
 // Not thread-safe.
@@ -105,6 +120,8 @@ class Connection {
 
   // The server process that serves this connection.
   int backend_id() const;
+  // Not of a dead one. To be made on the connection's own thread.
+  Cutter cutter() const;
 
  private:
   struct Close {

@@ -35,6 +35,9 @@ inline tl::unexpected<Failure> fail(FailureKind kind, std::string message) {
 // Raised by voketag.advance_positions (migration 0001); a class that PostgreSQL leaves to users.
 inline constexpr std::string_view kFencedSqlstate = "VT001";
 
+// A lock was not to be had within lock_timeout.
+inline constexpr std::string_view kLockNotAvailable = "55P03";
+
 // What a SQLSTATE (PostgreSQL 15, appendix A) allows.
 FailureKind classify(std::string_view sqlstate);
 

@@ -15,7 +15,7 @@ struct GenerationSwap {
   std::int32_t retired = 0;     // the live one, which is frozen
   std::int32_t generation = 0;  // takes its place
   bool keep_retired = false;
-  int lock_timeout_ms = 0;  // how long readers are waited for
+  int lock_timeout_ms = 0;  // how long readers are waited for, in all
 };
 
 // The steps of a swap behind the freeze, up to its COMMIT, in the transaction that is open on

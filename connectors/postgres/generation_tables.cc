@@ -29,6 +29,19 @@ std::string quoted(std::string_view name) {
   return text + '"';
 }
 
+// What is made next on this connection lies where this table or index does: LIKE does not say so,
+// and neither does an index's definition.
+Outcome<void> use_tablespace_of(Connection& connection, const std::string& relation) {
+  const std::array<Parameter, 1> parameters{relation};
+  const auto done = connection.query(
+      "SELECT set_config('default_tablespace', coalesce(("
+      "         SELECT spcname FROM pg_class JOIN pg_tablespace space ON space.oid = reltablespace"
+      "          WHERE pg_class.oid = $1::regclass), ''), false)",
+      parameters);
+  if (!done) return tl::unexpected(done.error());
+  return {};
+}
+
 struct Index {
   std::string name;
   std::string definition;  // CREATE INDEX, as PostgreSQL writes it
@@ -158,6 +171,23 @@ Outcome<void> rename(Connection& connection, const View& view, const std::string
                              std::string(view.name) + to_suffix);
 }
 
+// A partition attached to a table, or a child of one, is dropped with it, and is no part of LIKE.
+Outcome<std::string> partitioned(Connection& connection, std::span<const View* const> views) {
+  const auto rows = connection.execute(
+      "SELECT coalesce(string_agg(oid::regclass::text, ', '), '') FROM pg_class"
+      " WHERE oid = ANY (" +
+      array_of(views) +
+      ") AND (relkind <> 'r' OR relispartition"
+      "        OR EXISTS (SELECT FROM pg_inherits WHERE oid IN (inhparent, inhrelid)))");
+  if (!rows) return tl::unexpected(rows.error());
+  const std::string found(rows->text(0, 0));
+  if (found.empty()) return std::string();
+  return found +
+         " is partitioned (or inherits): a replay would put one plain table in its place, and drop "
+         "its partitions. Build it anew in its place instead, without rows for as long as that "
+         "takes: docs/replay.md, \"A partitioned view\"";
+}
+
 }  // namespace
 
 std::string generation_suffix(std::int32_t generation) {
@@ -183,6 +213,7 @@ Outcome<void> create_generation_table(Connection& connection, const View& view,
       parameters);
   if (!options) return tl::unexpected(options.error());
   const std::string with(options->text(0, 0));
+  if (auto placed = use_tablespace_of(connection, live); !placed) return placed;
   return run(connection, "CREATE TABLE " + table_of(view, generation_suffix(generation)) +
                              " (LIKE " + live +
                              " INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED"
@@ -213,6 +244,8 @@ Outcome<void> create_missing_indexes(Connection& connection, const View& view,
   if (!missing) return tl::unexpected(missing.error());
   const std::string suffix = generation_suffix(generation);
   for (const Index& index : *missing) {
+    auto placed = use_tablespace_of(connection, "voketag." + quoted(index.name));
+    if (!placed) return placed;
     auto created = run(connection, create_sql(index, table_of(view, suffix), suffix));
     if (!created) return created;
   }
@@ -246,6 +279,8 @@ Outcome<std::vector<std::string>> delete_later_duplicates(Connection& connection
 }
 
 Outcome<std::string> dependents(Connection& connection, std::span<const View* const> views) {
+  auto reason = partitioned(connection, views);
+  if (!reason || !reason->empty()) return reason;
   const auto rows = connection.execute(
       "SELECT coalesce(string_agg(DISTINCT pg_describe_object(classid, objid, 0), ', '), '')"
       "  FROM pg_depend"

@@ -20,8 +20,8 @@ std::string generation_suffix(std::int32_t generation);
 std::string table_list(std::span<const processors::View* const> views,
                        std::string_view suffix = {});
 
-// Makes the table of a view in a generation: columns, defaults, checks and storage options as the
-// live table has them, no index.
+// Makes the table of a view in a generation: columns, defaults, checks, storage options and
+// tablespace as the live table has them, no index.
 Outcome<void> create_generation_table(Connection& connection, const processors::View& view,
                                       std::int32_t generation);
 
@@ -45,7 +45,8 @@ Outcome<std::vector<std::string>> delete_later_duplicates(Connection& connection
                                                           std::int32_t generation);
 
 // Why the tables cannot take the place of the live ones, for people; empty: they can. Objects that
-// depend on a live table would go on reading the old one; columns may have changed since.
+// depend on a live table would go on reading the old one; partitions would be dropped with it;
+// columns may have changed since.
 Outcome<std::string> why_not_replaceable(Connection& connection,
                                          std::span<const processors::View* const> views,
                                          std::int32_t generation);

@@ -4,10 +4,12 @@
 #include <chrono>
 #include <cstdlib>
 #include <future>
+#include <thread>
 #include <utility>
 
 #include "connectors/postgres/generation_swap.h"
 #include "connectors/postgres/generation_tables.h"
+#include "connectors/postgres/lock_holders.h"
 
 namespace voketag::postgres {
 namespace {
@@ -26,6 +28,11 @@ constexpr int kLongStatementMs = 7 * 86'400 * 1'000;
 // A process that is stopped in the middle of a swap holds the live projector up for so long.
 constexpr int kFreezeStatementMs = 10'000;
 constexpr auto kLongTick = std::chrono::milliseconds(500);
+// A statement that is cancelled ends within this, or its connection does.
+constexpr std::int64_t kCancelMaxMs = 30'000;
+// What came of a COMMIT whose answer was lost is asked for this long.
+constexpr std::int64_t kFindOutMaxMs = 30'000;
+constexpr auto kFindOutPoll = std::chrono::milliseconds(100);
 
 Status status_of(const Outcome<void>& outcome) {
   if (!outcome) return tl::unexpected(to_error(outcome.error()));
@@ -231,17 +238,22 @@ Status ViewGenerations::run_long(const std::function<Status()>& work_to_do,
                                  const std::function<bool()>& go_on) {
   if (auto connection = work(); !connection) return tl::unexpected(connection.error());
   const std::string process = std::to_string(work_->backend_id());
+  const Cutter cutter = work_->cutter();
   auto done = std::async(std::launch::async, work_to_do);
-  bool cancelled = false;
+  std::optional<std::int64_t> cancelled_at_ms;
   while (done.wait_for(kLongTick) != std::future_status::ready) {
-    if (!cancelled && go_on()) continue;
-    cancelled = true;
+    if (!cancelled_at_ms && go_on()) continue;
+    if (!cancelled_at_ms) cancelled_at_ms = steady_now_ms();
     const std::array<Parameter, 1> parameters{process};
     // Again and again: between two statements there is nothing to cancel.
-    if (!control_.query("SELECT pg_cancel_backend($1::integer)", parameters)) break;
+    const auto asked = control_.query("SELECT pg_cancel_backend($1::integer)", parameters);
+    if (asked && steady_now_ms() - *cancelled_at_ms < kCancelMaxMs) continue;
+    // Nobody there to ask, or it does not help. The server ends the statement of a client that is
+    // gone (connect() says within what time).
+    cutter.cut();
   }
   auto status = done.get();
-  if (cancelled && !status) return events::fail(Errc::kTimeout, "cancelled as asked");
+  if (cancelled_at_ms && !status) return events::fail(Errc::kTimeout, "cancelled as asked");
   return status;
 }
 
@@ -252,17 +264,24 @@ Result<std::vector<std::int64_t>> ViewGenerations::freeze(
   auto connection = connect(kFreezeStatementMs);
   if (!connection) return tl::unexpected(connection.error());
   freeze_.emplace(std::move(*connection));
-  const auto frozen = [&]() -> Outcome<GenerationRows::LivePositions> {
-    // Tables first and positions after, as a projector's transaction does.
+  // Tables first and positions after, as a projector's transaction does.
+  std::string wanted = table_list(views_);
+  auto frozen = [&]() -> Outcome<GenerationRows::LivePositions> {
     auto locked =
         freeze_->execute("BEGIN; SET LOCAL lock_timeout = " + std::to_string(kWriterLockTimeoutMs) +
-                         "; LOCK TABLE " + table_list(views_) + " IN SHARE ROW EXCLUSIVE MODE");
+                         "; LOCK TABLE " + wanted + " IN SHARE ROW EXCLUSIVE MODE");
     if (!locked) return tl::unexpected(locked.error());
+    wanted = "voketag.projection_positions";
     return GenerationRows(*freeze_, projection_).lock_live_positions(partitions);
   }();
   if (!frozen) {
     thaw();
-    return tl::unexpected(to_error(frozen.error()));
+    Failure& failure = frozen.error();
+    if (failure.kind == FailureKind::kRetry) {
+      failure.message += "; " + wanted + " is written by " +
+                         lock_holders(control_, wanted, LockedAgainst::kWriters);
+    }
+    return tl::unexpected(to_error(failure));
   }
   frozen_generation_ = frozen->generation;
   return frozen->offsets;
@@ -272,11 +291,18 @@ void ViewGenerations::thaw() {
   freeze_.reset();
 }
 
-Status ViewGenerations::take_snapshot() {
+Result<bool> ViewGenerations::take_snapshot(std::int32_t generation) {
   auto connection = work();
   if (!connection) return tl::unexpected(connection.error());
-  return status_of(
-      (*connection)->execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"));
+  const auto equal = [&]() -> Outcome<bool> {
+    auto begun = work_->execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    if (!begun) return tl::unexpected(begun.error());
+    return GenerationRows(*work_, projection_)
+        .stands_at_live_positions(frozen_generation_, generation);
+  }();
+  if (!equal || !*equal) work_->rollback();
+  if (!equal) return tl::unexpected(to_error(equal.error()));
+  return *equal;
 }
 
 Result<std::vector<TableComparison>> ViewGenerations::compare(std::int32_t generation) {
@@ -303,19 +329,52 @@ Result<ViewGenerations::Swapped> ViewGenerations::swap(std::int32_t generation, 
                                 .generation = generation,
                                 .keep_retired = keep_retired,
                                 .lock_timeout_ms = lock_timeout_ms});
+  const int process = freeze_->backend_id();
+  const bool asked_to_commit = done.has_value();
   if (done) done = freeze_->commit();
   thaw();
   if (done) return Swapped{retired};
   const Failure& failure = done.error();
-  // The answer to a COMMIT may be lost.
-  if (failure.kind == FailureKind::kUnavailable) {
-    if (const auto now = rows().live(); now && *now == generation) return Swapped{retired};
+  if (asked_to_commit && failure.kind == FailureKind::kUnavailable) {
+    const auto swapped = find_out(process, generation);
+    if (!swapped) return tl::unexpected(swapped.error());
+    if (*swapped) return Swapped{retired};
   }
   events::Error error = to_error(failure);
   if (failure.kind == FailureKind::kRetry || failure.kind == FailureKind::kFenced) {
     error = {Errc::kConflict, failure.message};
   }
   return tl::unexpected(std::move(error));
+}
+
+// The answer to a COMMIT is lost, and the server may still be at work on it: what came of it is
+// known when the process that was asked is gone. On a connection of its own, for the others may be
+// lost as well.
+Result<bool> ViewGenerations::find_out(int process, std::int32_t generation) {
+  const std::string number = std::to_string(process);
+  const std::array<Parameter, 1> parameters{number};
+  const std::int64_t deadline_ms = steady_now_ms() + kFindOutMaxMs;
+  std::optional<Connection> asked;
+  do {
+    if (!asked || !asked->alive()) {
+      asked.reset();
+      if (auto opened = connect(kFreezeStatementMs)) asked.emplace(*std::move(opened));
+    }
+    if (asked) {
+      const auto at_work = asked->query(
+          "SELECT FROM pg_stat_activity WHERE pid = $1::integer AND pid <> pg_backend_pid()",
+          parameters);
+      if (at_work && at_work->count() == 0) {
+        const auto live = GenerationRows(*asked, projection_).live();
+        if (live) return *live >= generation;
+      }
+    }
+    std::this_thread::sleep_for(kFindOutPoll);
+  } while (steady_now_ms() < deadline_ms);
+  return events::fail(Errc::kTimeout,
+                      "the answer of PostgreSQL to the COMMIT of the swap was lost, and it has not "
+                      "told within " +
+                          std::to_string(kFindOutMaxMs / 1'000) + " s what came of it");
 }
 
 }  // namespace voketag::postgres

@@ -70,27 +70,30 @@ class ViewGenerations {
   events::Result<std::int64_t> live_bytes();
 
   // Runs what may take hours on a thread of its own, while `go_on` is asked about every half
-  // second. When it says no, the statement is cancelled, and the answer is kTimeout. `work` may use
-  // create_indexes, analyze and compare, and nothing else.
+  // second. When it says no, the statement is cancelled, and the answer is kTimeout; where it
+  // cannot be, its connection is cut. `work` may use create_indexes, analyze and compare, and
+  // nothing else.
   events::Status run_long(const std::function<events::Status()>& work,
                           const std::function<bool()>& go_on);
 
   // ---- equal offsets
 
   // Stops the live projector where it stands, and tells where; until thaw() or swap(). Readers go
-  // on. kUnavailable: its transactions did not end in time; nothing is frozen.
+  // on. kUnavailable: its transactions (they are named) did not end in time; nothing is frozen.
   events::Result<std::vector<std::int64_t>> freeze(
       std::span<const runtime::TopicPartition> partitions);
   void thaw();
-  // Takes what compare() will see: both generations, at equal offsets, frozen.
-  events::Status take_snapshot();
+  // Frozen: takes what compare() will see, both generations at equal offsets. False: they do not
+  // stand there, for the freeze has ended unnoticed (the server ends it when it lasts too long);
+  // nothing is taken.
+  events::Result<bool> take_snapshot(std::int32_t generation);
   events::Result<std::vector<TableComparison>> compare(std::int32_t generation);
 
   struct Swapped {
     std::int32_t retired = 0;
   };
-  // Frozen, and at equal offsets. On any error nothing has changed and nothing is frozen.
-  // kConflict: refused, the message says by whom.
+  // Frozen, and at equal offsets. On an error nothing has changed and nothing is frozen; but for
+  // kTimeout: whether it was done is not known. kConflict: refused, the message says by whom.
   events::Result<Swapped> swap(std::int32_t generation, int lock_timeout_ms, bool keep_retired);
 
  private:
@@ -99,6 +102,7 @@ class ViewGenerations {
 
   events::Result<Connection> connect(int statement_timeout_ms);
   events::Result<Connection*> work();
+  events::Result<bool> find_out(int process, std::int32_t generation);
   Outcome<Generation> begin_rows_and_tables(const GenerationPlan& plan);
   events::Status create_indexes(const processors::View& view, std::int32_t generation);
   Outcome<void> create_indexes_without_duplicates(const processors::View& view,

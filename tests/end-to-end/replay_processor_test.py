@@ -163,6 +163,8 @@ def main():
         checkpoint = system.directory / "checkpoint"
         subprocess.run([BINARY, "state", "checkpoint", "--to", str(checkpoint)], check=True,
                        env=instance.environment, capture_output=True, timeout=120)
+        refused(system, "nothing to compare: the checkpoint stands at the end of the history",
+                "--processor", "batches", "--state", str(checkpoint), code=1)
         instance.start()
         instance.await_ready()
         done += len(send(system, dice))

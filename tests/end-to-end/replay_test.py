@@ -1,16 +1,25 @@
 """Views are rebuilt and swapped while batches come and readers read, whatever is killed."""
 
 import json
+import pathlib
 import signal
 import subprocess
+import sys
 import threading
 import time
+import urllib.parse
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "faults"))
+
+# pylint: disable=wrong-import-position
 from audit import audit_batches
+from proxy import DROP, PASS, Watched
 from system import BINARY, GREAT, System, await_true, new_batch
 
 VIEWS = ("products", "batches", "anchors", "merkle_subtrees")
 LARGE = 600_000
+# What a busy machine may add to any wait that is measured here.
+SLACK_S = 5
 
 
 class Feed(threading.Thread):
@@ -135,9 +144,26 @@ def replay(system, view, *arguments, check=True):
     return result
 
 
-def start_replay(system, view, *arguments):
-    return subprocess.Popen([BINARY, "replay", "--view", view, *arguments], env=system.environment,
+def start_replay(system, view, *arguments, postgres=None):
+    environment = system.environment | {"VOKETAG_POSTGRES": postgres or system.postgres}
+    return subprocess.Popen([BINARY, "replay", "--view", view, *arguments], env=environment,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class SwapProxy(Watched):
+    """Between a replay and PostgreSQL; asks its watcher about the COMMIT of the swap of products,
+    which is the one on the connection that has renamed the live table."""
+
+    def __init__(self, target_port):
+        self.swapping = None
+        super().__init__(target_port)
+
+    def watch(self, connection, piece, from_client):
+        if b"ALTER TABLE voketag.products RENAME TO products_g" in piece:
+            self.swapping = connection
+        if connection is not self.swapping or b"COMMIT\x00" not in piece:
+            return PASS
+        return self.watcher("request" if from_client else "response")
 
 
 def live_generation(system, view):
@@ -161,13 +187,14 @@ def check_under_traffic(system):
         f"SELECT count(*) FROM voketag.{view}") > 0 for view in VIEWS), 60)
     readers = [Reader(system, "READ COMMITTED"), Reader(system, "REPEATABLE READ")]
     swaps = 0
+    lock_timeout_s = 2
     deadline = time.monotonic() + 600
     while swaps < 6 and time.monotonic() < deadline:
         view = VIEWS[swaps % len(VIEWS)]
         # Readers that come in close order may hold a view for longer than a swap waits.
         unfinished = "--resume" if json.loads(system.command(
             "replay", "--view", view, "--status", "--json").stdout)["unfinished"] else None
-        result = replay(system, view, "--lock-timeout-ms", "2000",
+        result = replay(system, view, "--lock-timeout-ms", str(lock_timeout_s * 1000),
                         *([unfinished] if unfinished else []), check=False)
         assert result.get("result") in ("swapped", "not_swapped"), result
         assert result["comparison"] and all(
@@ -178,10 +205,12 @@ def check_under_traffic(system):
     assert swaps >= 6, f"only {swaps} swaps"
     assert min(reads) > 10, reads
     assert len(readers[0].tables) > 1, "no reader saw a second generation"
+    # A read is three statements, each of which may meet a swap.
+    slowest_s = max(reader.slowest_s for reader in readers)
+    assert slowest_s < lock_timeout_s + SLACK_S, f"a read took {slowest_s:.2f} s"
     products = await_rows(system, requests)
     print(f"{swaps} swaps under {len(requests)} batches ({products} products), {sum(reads)} reads "
-          f"of both isolation levels; the slowest read took "
-          f"{max(r.slowest_s for r in readers):.2f} s")
+          f"of both isolation levels; the slowest read took {slowest_s:.2f} s")
     return requests
 
 
@@ -242,6 +271,28 @@ def check_kill_while_loading(system):
           f"read {result['records']} of {records} records")
 
 
+def tables_of_products(system):
+    return [row[0] for row in system.rows(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^products(_g[0-9]+)?$' "
+        "ORDER BY 1")]
+
+
+def await_goes_on(system):
+    """The live view takes what comes. Returns what was asked for."""
+    requests = [new_batch(10)]
+    system.produce("batch-requested", [(b["batch_id"], json.dumps(b)) for b in requests])
+    await_true("the live view goes on", lambda: system.count(
+        f"SELECT count(*) FROM voketag.products WHERE batch_id = '{requests[0]['batch_id']}'"
+        ) == 10, 30)
+    return requests
+
+
+def await_swap_waits(system):
+    await_true("the swap waits for a reader", lambda: system.count(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' "
+        "AND relation = 'voketag.products'::regclass"), 60, 0.02)
+
+
 def check_kill_while_swapping(system):
     """kill -9 while the swap waits for a reader: nothing has changed, the projector goes on."""
     before = live_generation(system, "products")
@@ -250,43 +301,125 @@ def check_kill_while_swapping(system):
     reader.ask("BEGIN")
     reader.ask("SELECT count(*) FROM voketag.products")
     process = start_replay(system, "products", "--resume", "--lock-timeout-ms", "8000")
-    await_true("the swap waits for the reader", lambda: system.count(
-        "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' "
-        "AND relation = 'voketag.products'::regclass"), 30, 0.02)
+    await_swap_waits(system)
     process.kill()
     process.wait()
     reader.ask("COMMIT")
     reader.close()
     assert live_generation(system, "products") == before
-    requests = [new_batch(10)]
-    system.produce("batch-requested", [(b["batch_id"], json.dumps(b)) for b in requests])
-    await_true("the live view goes on", lambda: system.count(
-        f"SELECT count(*) FROM voketag.products WHERE batch_id = '{requests[0]['batch_id']}'"
-        ) == 10, 30)
+    requests = await_goes_on(system)
     assert replay(system, "products", "--resume")["result"] == "swapped"
     assert live_generation(system, "products") == before + 1
     print("killed in the middle of a swap: the live view went on, and was swapped later")
     return requests
 
 
-def check_swap_refused(system):
-    """By who reads the table, and by who looks at the database as it was; both are named."""
+def check_around_commit(system):
+    """Stopped at its COMMIT, with the view locked: readers wait for a second, not until it goes on.
+    Killed when the COMMIT is done: what it had yet to do is done later."""
     before = live_generation(system, "products")
+    assert replay(system, "products", "--no-swap")["result"] == "built"
+    proxy = SwapProxy(urllib.parse.urlsplit(system.postgres).port)
+    postgres = system.postgres_at(proxy.port)
+    met = threading.Event()
+
+    def stop_before(kind):
+        assert kind == "request"
+        process.send_signal(signal.SIGSTOP)
+        met.set()
+        return DROP
+
+    def kill_after(kind):
+        if kind == "request":
+            return PASS
+        process.kill()
+        met.set()
+        return DROP
+
+    proxy.watcher = stop_before
+    process = start_replay(system, "products", "--resume", postgres=postgres)
+    assert met.wait(60), "the swap did not come to its COMMIT"
+    began = time.monotonic()
+    system.count("SELECT count(*) FROM voketag.products")
+    waited_s = time.monotonic() - began
+    assert waited_s < 1 + SLACK_S, f"a reader waited {waited_s:.1f} s for a stopped process"
+    assert live_generation(system, "products") == before
+    process.send_signal(signal.SIGCONT)
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 3 and "The live view is untouched" in said, said
+    print(f"stopped at its COMMIT; a reader waited {waited_s:.2f} s: {said.splitlines()[-1]}")
+
+    met.clear()
+    proxy.watcher = kill_after
+    process = start_replay(system, "products", "--resume", postgres=postgres)
+    assert met.wait(60), "the swap did not come to its COMMIT"
+    process.wait()
+    proxy.close()
+    assert live_generation(system, "products") == before + 1
+    assert tables_of_products(system) == ["products", f"products_g{before}"]
+    requests = await_goes_on(system)
+    status = json.loads(system.command("replay", "--view", "products", "--status",
+                                       "--json").stdout)
+    assert status["unfinished"] is None, status
+    system.command("replay", "--view", "products", "--drop-old")
+    assert tables_of_products(system) == ["products"]
+    print("killed between its COMMIT and the drop: swapped, and the old generation dropped later")
+    return requests
+
+
+def check_swap_refused(system):
+    """By who reads the table, and by who looks at the database as it was; both are named. Who comes
+    to read meanwhile waits no longer than the swap does."""
+    before = live_generation(system, "products")
+    lock_timeout_s = 2
     for beginning, why in (("BEGIN; SELECT count(*) FROM voketag.products", "a reader holds"),
                            ("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1", "as it was some")):
         reader = Session(system)
         reader.ask(beginning)
         arguments = ["--resume"] if loaded(system, "products") else []
         began = time.monotonic()
-        result = replay(system, "products", "--lock-timeout-ms", "300", *arguments, check=False)
-        took = time.monotonic() - began
+        process = start_replay(system, "products", "--json", "--lock-timeout-ms",
+                               str(lock_timeout_s * 1000), *arguments)
+        queued_s = 0
+        if why == "a reader holds":
+            await_swap_waits(system)
+            queued_at = time.monotonic()
+            system.count("SELECT count(*) FROM voketag.products")
+            queued_s = time.monotonic() - queued_at
+        result = json.loads(process.communicate(timeout=120)[0].splitlines()[-1])
+        took_s = time.monotonic() - began
         assert result["result"] == "not_swapped" and why in result["why"], result
         assert "psql" in result["why"] and "--resume" in result["why"], result
         assert live_generation(system, "products") == before
+        # Building it again takes a few seconds; being refused is a matter of the timeout.
+        assert took_s < 60, f"refused after {took_s:.1f} s"
+        assert queued_s < lock_timeout_s + SLACK_S, f"a reader waited {queued_s:.1f} s"
         reader.ask("COMMIT")
         reader.close()
-        print(f"refused after {took:.1f} s in all: {result['why']}")
+        print(f"refused after {took_s:.1f} s in all, while a reader that came later waited for "
+              f"{queued_s:.2f} s: {result['why']}")
     assert replay(system, "products", "--resume")["result"] == "swapped"
+
+
+def check_abort_too_late(system):
+    """Somebody asks for an end while the swap waits; its reader ends first, so it is swapped."""
+    before = live_generation(system, "products")
+    reader = Session(system)
+    reader.ask("BEGIN")
+    reader.ask("SELECT count(*) FROM voketag.products")
+    process = start_replay(system, "products", "--lock-timeout-ms", "8000")
+    await_swap_waits(system)
+    abort = start_replay(system, "products", "--abort")
+    await_true("it is asked to abort", lambda: system.count(
+        "SELECT count(*) FROM voketag.projection_generations WHERE wish = 'abort'"), 30, 0.02)
+    reader.ask("COMMIT")
+    reader.close()
+    assert process.wait(60) == 0, process.stderr.read()
+    assert abort.wait(60) == 1
+    said = abort.stderr.read()
+    assert "came to its end before it heard that it should abort" in said, said
+    assert live_generation(system, "products") == before + 1
+    print(f"asked too late: {said.splitlines()[-1]}")
 
 
 def check_two_at_once(system):
@@ -317,7 +450,9 @@ def main():
         await_rows(system, requests)
         check_kill_while_loading(system)
         requests += check_kill_while_swapping(system)
+        requests += check_around_commit(system)
         check_swap_refused(system)
+        check_abort_too_late(system)
         check_two_at_once(system)
         await_rows(system, requests)
         assert instance.stop() == 0

@@ -303,7 +303,8 @@ def replay_in_shadows(world):
         with world.whatever_fails(f"the shadow of {processor}"):
             done = world.system.command("replay", "--processor", processor, check=False,
                                         timeout_s=SHADOW_S)
-            if done.returncode != 0:
+            # A short soak may have no great batch, which tokens and merkle alone work on.
+            if done.returncode != 0 and "nothing to compare" not in done.stderr:
                 world.find(f"the shadow of {processor} ended with {done.returncode}: "
                            f"{(done.stdout + done.stderr)[-3000:]}")
 

@@ -166,14 +166,22 @@ class ReplayCommand {
 
   // The lock is ours: what did the other one do?
   ExitCode heard(const std::string& wished, std::int32_t generation) {
-    const auto left = generations_->rows().unfinished();
+    const auto left = is_unfinished(generation);
     if (!left) return session_.report(left.error());
-    if (!*left || (*left)->number != generation) {
-      return session_.report(
-          Errc::kConflict, "the replay ended before it was asked to pause: voketag replay --view " +
-                               view_ + " --status");
-    }
+    if (!*left) return session_.report(ended_before(wished));
     return say(wished, generation);
+  }
+
+  Result<bool> is_unfinished(std::int32_t generation) {
+    const auto left = generations_->rows().unfinished();
+    if (!left) return tl::unexpected(left.error());
+    return *left && (*left)->number == generation;
+  }
+
+  events::Error ended_before(const std::string& wished) const {
+    return {Errc::kConflict, "the replay came to its end before it heard that it should " + wished +
+                                 ", and its result stands: voketag replay --view " + view_ +
+                                 " --status"};
   }
 
   ExitCode say(const std::string& wished, std::int32_t generation) {
@@ -220,6 +228,10 @@ class ReplayCommand {
                                                    " has not ended. Kill it and try again");
       }
     }
+    // What was at work may have come to its end meanwhile.
+    const auto left = is_unfinished(number);
+    if (!left) return session_.report(left.error());
+    if (!*left) return session_.report(ended_before("abort"));
     if (auto ended = generations_->end_leftovers(); !ended) return session_.report(ended.error());
     if (auto dropped = generations_->drop(number); !dropped) {
       return session_.report(dropped.error());
@@ -247,7 +259,7 @@ class ReplayCommand {
                       [&](const ReplayProgress& progress) { display.update(progress); });
     auto result = begin(replay);
     display.finish();
-    if (!result) return report_failure(result.error());
+    if (!result) return report_failure(result.error(), replay.is_swap_unknown());
     return finish(*result);
   }
 
@@ -315,8 +327,14 @@ class ReplayCommand {
     return told;
   }
 
-  ExitCode report_failure(const events::Error& error) {
+  ExitCode report_failure(const events::Error& error, bool is_swap_unknown) {
     events::Error told = error;
+    if (is_swap_unknown) {
+      told.message += ". See whether it is unfinished: voketag replay --view " + view_ +
+                      " --status. If so, the live view is untouched, and it goes on with --resume; "
+                      "if not, the view is swapped";
+      return session_.report(told);
+    }
     const auto unfinished = generations_->rows().unfinished();
     if (error.message.find("SQLSTATE 53100") != std::string::npos) {
       told = full_disk(error, unfinished && *unfinished ? &**unfinished : nullptr);
@@ -450,8 +468,10 @@ void add_replay(CLI::App& parent, Session& session) {
       command
           ->add_option(
               "--from", options->replay.started_from,
-              "beginning (default), offset:N (of every partition) or time:RFC3339. Rows of "
-              "earlier records are then missing in the new generation")
+              "beginning (default), available (what is left of each partition after records were "
+              "deleted), offset:N (of every partition) or time:RFC3339. Rows of earlier records "
+              "are "
+              "then missing in the new generation")
           ->type_name("PLACE");
   auto* dry = command->add_flag("--dry-run", options->dry_run,
                                 "Read and project everything, write nothing; say what came of it");
@@ -464,7 +484,7 @@ void add_replay(CLI::App& parent, Session& session) {
                     "Do not drop the old generation after the swap (tables NAME_g1, ...)");
   command
       ->add_option("--lock-timeout-ms", options->replay.lock_timeout_ms,
-                   "How long the swap waits for readers of each of the view's tables; default 500")
+                   "How long the swap waits for readers of the view; default 500")
       ->type_name("N");
   auto* resume = command->add_flag("--resume", options->resume, "Go on with an unfinished replay");
   auto* pause = command->add_flag("--pause", options->pause, "Let the replay at work pause");

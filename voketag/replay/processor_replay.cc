@@ -43,6 +43,7 @@ class ProcessorReplay {
                             &ProcessorReplay::replay}) {
       if (const Status done = (this->*step)(); !done) return session_.report(done.error());
     }
+    if (report_.is_empty()) return session_.report(nothing_to_compare());
     session_.json ? print_json() : print_text();
     return report_.is_equal() ? ExitCode::kYes : ExitCode::kNo;
   }
@@ -109,6 +110,18 @@ class ProcessorReplay {
   }
 
   // ---- what came of it
+
+  events::Error nothing_to_compare() const {
+    const std::string why =
+        options_.state ? "the checkpoint stands at the end of the history. Begin at an older one "
+                         "(--state DIR), or without --state if the history reaches back to the "
+                         "beginning; or wait until " +
+                             name_ + " has worked on and try again"
+                       : name_ +
+                             " has done nothing yet since its history began. Try again when "
+                             "it has";
+    return {Errc::kNotFound, "nothing to compare: " + why};
+  }
 
   void print_text() {
     std::ostream& out = session_.terminal().output();

@@ -21,14 +21,18 @@ std::string name_of(const runtime::TopicPartition& partition) {
 
 tl::unexpected<events::Error> out_of_retention(const ReplayPartition& partition,
                                                const std::string& wanted) {
-  return fail(Errc::kNotFound, name_of(partition.partition) + " begins at offset " +
-                                   std::to_string(partition.log.low) +
-                                   ": earlier records were deleted, and a view "
-                                   "rebuilt from " +
-                                   wanted +
-                                   " would lack their rows. Bring them back, or rebuild "
-                                   "from what is left: --from offset:" +
-                                   std::to_string(partition.log.low));
+  const std::string deleted = name_of(partition.partition) + " begins at offset " +
+                              std::to_string(partition.log.low) +
+                              ": earlier records were deleted, and ";
+  if (partition.live_offset < partition.log.low) {
+    return fail(Errc::kNotFound, deleted + "the live view, which stands at offset " +
+                                     std::to_string(partition.live_offset) +
+                                     ", has not read them either. Bring them back");
+  }
+  // Not an offset: it would be that of one partition, and others may have older records.
+  return fail(Errc::kNotFound, deleted + "a view rebuilt from " + wanted +
+                                   " would lack their rows. Bring them back, or rebuild from what "
+                                   "is left of each partition: --from available");
 }
 
 // Whether records as young as `time` may have been deleted.
@@ -54,6 +58,10 @@ Result<std::int64_t> find_time(events::Timestamp time, const ReplayPartition& pa
 Result<ReplayStart> parse_replay_start(std::string_view text) {
   ReplayStart start;
   if (text == "beginning") return start;
+  if (text == "available") {
+    start.available = true;
+    return start;
+  }
   if (text.starts_with("offset:")) {
     const std::string_view digits = text.substr(7);
     std::int64_t offset = 0;
@@ -68,8 +76,8 @@ Result<ReplayStart> parse_replay_start(std::string_view text) {
     if (start.time) return start;
   }
   return fail(Errc::kInvalid, "'" + std::string(text) +
-                                  "' is no place to begin: beginning, offset:N or time:RFC3339, "
-                                  "for example time:2026-11-01T00:00:00Z");
+                                  "' is no place to begin: beginning, available, offset:N or "
+                                  "time:RFC3339, for example time:2026-11-01T00:00:00Z");
 }
 
 Result<std::vector<runtime::TopicPartitionOffset>> first_offsets(
@@ -86,7 +94,7 @@ Result<std::vector<runtime::TopicPartitionOffset>> first_offsets(
                       "voketag run that has the role projections, drop the schema voketag, and "
                       "start again");
     }
-    std::int64_t offset = start.offset.value_or(0);
+    std::int64_t offset = start.available ? partition.log.low : start.offset.value_or(0);
     if (start.time) {
       const auto found = find_time(*start.time, partition, fetcher);
       if (!found) return tl::unexpected(found.error());

@@ -13,8 +13,10 @@
 
 namespace voketag::cli {
 
-// Where a replay begins: `beginning`, `offset:N` (of every partition), `time:RFC3339`.
+// Where a replay begins: `beginning`, `available` (the first record that each partition still has),
+// `offset:N` (of every partition), `time:RFC3339`.
 struct ReplayStart {
+  bool available = false;
   std::optional<std::int64_t> offset;
   std::optional<events::Timestamp> time;
 };

@@ -79,6 +79,8 @@ class ViewReplay {
   events::Result<ReplayResult> start(const std::string& program);
   // Goes on with the unfinished one.
   events::Result<ReplayResult> resume(const postgres::Generation& generation);
+  // Whether the last error leaves open if the swap was done.
+  bool is_swap_unknown() const { return is_swap_unknown_; }
 
  private:
   events::Result<ReplayResult> build();
@@ -87,6 +89,7 @@ class ViewReplay {
   events::Result<bool> compare();
   events::Result<ReplayResult> swap();
   events::Result<bool> meet();
+  events::Result<bool> meet_for_a_snapshot();
   events::Status place();
   // Whether to go on; tells the watcher.
   bool go_on();
@@ -117,6 +120,7 @@ class ViewReplay {
   std::int64_t began_at_ms_ = 0;  // of the rate
   std::int64_t began_done_ = 0;
   std::int64_t frozen_at_ms_ = 0;
+  bool is_swap_unknown_ = false;
   ReplayResult result_;
 };
 

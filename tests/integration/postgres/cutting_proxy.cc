@@ -60,6 +60,7 @@ CuttingProxy::CuttingProxy(int server_port, Cut cut) : server_port_(server_port)
 CuttingProxy::~CuttingProxy() {
   stop_ = true;
   thread_.join();
+  for (auto& relay : relays_) relay.join();
   ::close(listener_);
 }
 
@@ -67,15 +68,18 @@ void CuttingProxy::serve() {
   while (!stop_) {
     pollfd waiting{listener_, POLLIN, 0};
     if (::poll(&waiting, 1, kPollMs) <= 0) continue;
-    const int client = ::accept(listener_, nullptr, nullptr);
-    const int server = ::socket(AF_INET, SOCK_STREAM, 0);
-    const sockaddr_in address = local(server_port_);
-    if (::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-      relay(client, server);
-    }
-    ::close(client);
-    ::close(server);
+    relays_.emplace_back(&CuttingProxy::serve_one, this, ::accept(listener_, nullptr, nullptr));
   }
+}
+
+void CuttingProxy::serve_one(int client) {
+  const int server = ::socket(AF_INET, SOCK_STREAM, 0);
+  const sockaddr_in address = local(server_port_);
+  if (::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+    relay(client, server);
+  }
+  ::close(client);
+  ::close(server);
 }
 
 void CuttingProxy::relay(int client, int server) {
@@ -92,6 +96,12 @@ void CuttingProxy::relay(int client, int server) {
         return;
       }
       if (!send_all(server, bytes)) return;
+      if (committing && cut_ == Cut::kDuringCommit) {
+        has_cut_ = true;
+        ::shutdown(client, SHUT_RDWR);
+        receive(server, bytes);
+        return;
+      }
     }
     if (ends[1].revents != 0) {
       if (!receive(server, bytes)) return;

@@ -2,15 +2,16 @@
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 namespace voketag::postgres {
 
-// Stands between a client and PostgreSQL and cuts the first connection that commits: before the
-// server sees the COMMIT, or after it has done it and before the client learns so. Later
-// connections pass untouched.
+// Stands between clients and PostgreSQL and cuts the first connection that commits: before the
+// server sees the COMMIT, while it is at work on it (and does not notice), or after it has done it
+// and before the client learns so. Others pass untouched.
 class CuttingProxy {
  public:
-  enum class Cut { kBeforeCommit, kAfterCommit };
+  enum class Cut { kBeforeCommit, kDuringCommit, kAfterCommit };
 
   CuttingProxy(int server_port, Cut cut);
   ~CuttingProxy();
@@ -20,6 +21,7 @@ class CuttingProxy {
 
  private:
   void serve();
+  void serve_one(int client);
   void relay(int client, int server);
 
   const int server_port_;
@@ -29,6 +31,7 @@ class CuttingProxy {
   std::atomic<bool> has_cut_{false};
   std::atomic<bool> stop_{false};
   std::thread thread_;
+  std::vector<std::thread> relays_;
 };
 
 }  // namespace voketag::postgres

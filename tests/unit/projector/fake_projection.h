@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <new>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -12,7 +13,8 @@ namespace voketag::runtime {
 inline constexpr std::array kColumns{processors::Column{"text", processors::ColumnType::kText}};
 inline constexpr processors::View kLines{"lines", kColumns, 1, processors::Merge::kInsert};
 
-// One row per word. Two words are errors: "bad" is refused, "throw" throws, both after a row.
+// One row per word. Three words are errors, after a row: "bad" is refused, "throw" throws, and at
+// "memory" there is none left.
 class Words final : public processors::Projection {
  public:
   std::string_view name() const override { return "words"; }
@@ -24,6 +26,7 @@ class Words final : public processors::Projection {
     rows.text(*record.value);
     if (*record.value == "bad") return events::fail(events::Errc::kInvalid, "a bad word");
     if (*record.value == "throw") throw std::runtime_error("thrown");
+    if (*record.value == "memory") throw std::bad_alloc();
     return {};
   }
 

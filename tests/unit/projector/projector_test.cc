@@ -179,6 +179,14 @@ TEST_F(ProjectorTest, WhatTheProjectionRefusesIsADeadLetterAndTheOthersLand) {
   EXPECT_EQ(projector_.counts().dead_letters, 2);
 }
 
+TEST_F(ProjectorTest, ARecordThatMeetsNoMemoryIsNoDeadLetter) {
+  for (const auto* word : {"one", "memory", "two"}) log_.append("left", 0, word);
+  assign({0});
+  EXPECT_THROW(drain(), std::bad_alloc);
+  EXPECT_THAT(log_.written, IsEmpty());
+  EXPECT_EQ((database_.positions[{"left", 0}]), 0);
+}
+
 TEST_F(ProjectorTest, WhatTheDatabaseRefusesIsADeadLetterWithItsRawBytes) {
   sink_.refused = {"two"};
   for (const auto* word : {"one", "two", "three"}) log_.append("right", 5, word);

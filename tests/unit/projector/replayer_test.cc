@@ -130,6 +130,14 @@ TEST_F(ReplayerTest, RejectsAreListedBeforeTheCommitAndNothingIsEmitted) {
   EXPECT_EQ(log_.joins, 0) << "a replay belongs to no group";
 }
 
+TEST_F(ReplayerTest, ARecordThatMeetsNoMemoryIsNoReject) {
+  append({"a", "memory"});
+  place();
+  EXPECT_THROW(run(2), std::bad_alloc);
+  EXPECT_THAT(list_.rejects, IsEmpty());
+  EXPECT_EQ(database_.positions[kPartitions[0]], 0);
+}
+
 TEST_F(ReplayerTest, ARejectThatCannotBeListedStopsIt) {
   append({"bad"});
   list_.status = events::fail(events::Errc::kUnavailable, "away");

@@ -464,6 +464,16 @@ TEST_F(ShadowReplayTest, WithoutAHistoryThereIsNothingToReplay) {
   expect_refused(replay(), events::Errc::kInvalid, "there is no history of teller");
 }
 
+TEST_F(ShadowReplayTest, AStateAtTheEndOfTheHistoryLeavesNothingToCompare) {
+  send_some();
+  end();
+  auto state = state::Database::open(directory_ / "one");
+  ASSERT_TRUE(state) << state.error().message;
+  const auto report = replay_well({.greeting = "other"}, {.state = state->get()});
+  EXPECT_TRUE(report.is_empty());
+  EXPECT_FALSE(report.is_equal()) << "nothing was compared";
+}
+
 TEST_F(ShadowReplayTest, AnInputThatWasDeletedIsNamed) {
   send_some();
   const std::int32_t partition = events::partition_for("a");
