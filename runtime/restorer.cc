@@ -66,9 +66,8 @@ void Restorer::request(std::int32_t partition, Claimed claimed) {
 }
 
 void Restorer::cancel(std::int32_t partition) {
-  const std::lock_guard step_lock(step_mutex_);
-  if (jobs_.erase(partition) > 0 && fetcher_) fetcher_->unassign({changelog_, partition});
   const std::lock_guard lock(exchange_mutex_);
+  cancelled_.insert(partition);
   requests_.erase(partition);
   std::erase_if(finished_, [&](const Finished& done) { return done.partition == partition; });
 }
@@ -90,6 +89,9 @@ bool Restorer::wait_for_work(int timeout_ms) {
 
 void Restorer::accept_requests() {
   const std::lock_guard lock(exchange_mutex_);
+  for (const auto partition : std::exchange(cancelled_, {})) {
+    if (jobs_.erase(partition) > 0 && fetcher_) fetcher_->unassign({changelog_, partition});
+  }
   if (!requests_.empty()) fenced_.clear();
   for (const auto& [partition, claimed] : std::exchange(requests_, {})) {
     Job job;
@@ -373,6 +375,8 @@ events::Status Restorer::agree_all() {
     }
   }
   if (partitions.empty()) return {};
+  // The answer is as old as the question, however long this process then stands still.
+  asked_at_ = clock_.now();
   const auto group = log_.committed(options_.group, inputs);
   if (!group || !group->unstable || partitions.size() == 1) {
     return agree_on(partitions, group);
@@ -468,7 +472,7 @@ events::Result<std::map<std::string, std::int64_t>> Restorer::input_offsets(std:
 events::Status Restorer::finish(std::int32_t partition, Job& job,
                                 std::map<std::string, std::int64_t> inputs) {
   job.phase = Phase::kDone;
-  job.store->agree(clock_.now());
+  job.store->agree(asked_at_);
   if (const auto written = write(job); !written || job.phase == Phase::kOpen) return written;
   fetcher_->unassign({changelog_, partition});
   ++round_.partitions;
@@ -489,6 +493,7 @@ void Restorer::leave_to_owner(std::int32_t partition, Job& job) {
 
 void Restorer::hand_over(Finished finished) {
   const std::lock_guard lock(exchange_mutex_);
+  if (cancelled_.contains(finished.partition)) return;  // while it was being finished
   finished_.push_back(std::move(finished));
 }
 

@@ -39,7 +39,8 @@ struct RestorerOptions {
 //
 // step() does a bounded piece of work on whichever thread calls it (the worker's own restore
 // thread, or the test driver); request, cancel and take_finished are called by the worker and never
-// wait for a step, but for cancel, which waits for the one that is under way.
+// wait for a step, which may fence somebody for half a minute while the worker's group waits for
+// its answer.
 class Restorer {
  public:
   Restorer(Log& log, state::Database& database, const processors::Processor& processor,
@@ -49,9 +50,10 @@ class Restorer {
   Restorer& operator=(const Restorer&) = delete;
 
   enum class Claimed { kByAnyone, kByThisIdOnly };
-  // kByThisIdOnly: where anybody else has claimed the partition since, it is left to him.
+  // kByThisIdOnly: where anybody else has claimed the partition since, it is left to that owner.
   void request(std::int32_t partition, Claimed claimed = Claimed::kByAnyone);
-  // The partition is not wanted any more. Returns when nothing touches its store.
+  // The partition is not wanted any more, and take_finished will not give it. Its store's lease
+  // ends with the step that is under way.
   void cancel(std::int32_t partition);
 
   struct Finished {
@@ -131,6 +133,7 @@ class Restorer {
   mutable std::mutex exchange_mutex_;  // guards what worker and restore thread pass each other
   std::condition_variable requested_;
   std::map<std::int32_t, Claimed> requests_;
+  std::set<std::int32_t> cancelled_;  // since the last step began
   std::vector<Finished> finished_;
 
   std::mutex step_mutex_;  // guards all below; held during a step
@@ -146,6 +149,7 @@ class Restorer {
   };
   Round round_;
   Moment said_progress_at_;
+  events::Timestamp asked_at_;    // the group, of whatever it agreed to last
   std::set<std::string> fenced_;  // since the last request, so that each id is fenced once
   bool fence_tried_ = false;      // in this step: one takes up to half a minute
 };

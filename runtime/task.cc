@@ -175,7 +175,7 @@ bool Task::fire_timer(events::Timestamp log_now, std::vector<events::OutputRecor
                          "changelogs");
   }
   fire(key->substr(kTimerPrefix.size(), kDueDigits),
-       key->substr(kTimerPrefix.size() + kDueDigits + 1), *next_timer_, outputs);
+       key->substr(kTimerPrefix.size() + kDueDigits + 1), log_now, outputs);
   return true;
 }
 
@@ -258,12 +258,11 @@ TaskWork Task::history_entry() const {
   return entry;
 }
 
-events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
-                               events::Timestamp wall_now) {
+events::Status Task::committed(std::optional<std::int64_t> changelog_offset, events::Timestamp at) {
   if (changelog_offset) position_.changelog_offset = *changelog_offset + 1;
   position_.commit = commit_record();
   committed_sequence_ = open_sequence();
-  position_.agreed_at_ms = wall_now.ms;
+  position_.agreed_at_ms = at.ms;
   work_.clear();
   committed_inputs_ = open_inputs_;
   committed_now_ = now_;
@@ -271,8 +270,8 @@ events::Status Task::committed(std::optional<std::int64_t> changelog_offset,
   return store_->write_overlay(events::encode(position_));
 }
 
-events::Status Task::stays_agreed(events::Timestamp wall_now) {
-  position_.agreed_at_ms = wall_now.ms;
+events::Status Task::stays_agreed(events::Timestamp at) {
+  position_.agreed_at_ms = at.ms;
   return store_->write_applied(events::encode(position_));
 }
 

@@ -55,7 +55,8 @@ class Task final : private processors::Context {
   // Moves past a record that must not be handled again, with a dead letter that says why.
   void refuse(const events::RecordView& record, std::string_view reason, std::string_view detail,
               std::vector<events::OutputRecord>& outputs);
-  // Fires at most one timer that is due by `log_now` (log_time.h); false: none was.
+  // Fires at most one timer that is due by `log_now` (log_time.h), which its handler sees as the
+  // time: one that is late, and sets itself again, waits as long as ever; false: none was.
   bool fire_timer(events::Timestamp log_now, std::vector<events::OutputRecord>& outputs);
   // Fires the timer of that name as it was fired once, whose handler saw `fired_at`, whatever else
   // is due; false: no such timer is set. For a shadow.
@@ -74,10 +75,9 @@ class Task final : private processors::Context {
   // The transaction committed: state and position become durable. `changelog_offset` is that of
   // the transaction's last changelog record, none if it is not known (the store then replays a few
   // records more when it is opened next).
-  events::Status committed(std::optional<std::int64_t> changelog_offset,
-                           events::Timestamp wall_now);
-  // Notes that nothing is missing at `wall_now`: however long it is quiet, the store stays young.
-  events::Status stays_agreed(events::Timestamp wall_now);
+  events::Status committed(std::optional<std::int64_t> changelog_offset, events::Timestamp at);
+  // Notes that nothing was missing at `at`: however long it is quiet, the store stays young.
+  events::Status stays_agreed(events::Timestamp at);
   // The transaction did not commit: as if it had never begun.
   void rewind();
   // Notes the claim that this owner has committed.

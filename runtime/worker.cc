@@ -84,6 +84,7 @@ events::Status Worker::step(int timeout_ms) {
     }
   }
   callback_status_ = {};
+  asked_at_ = clock_.now();
   const auto polled = membership_->poll(*this);
   retired_membership_.reset();
   if (!polled && connected()) return reconnect_later(polled.error());
@@ -113,7 +114,7 @@ events::Status Worker::keep_stores_young() {
   if (in_transaction_ || now.ms - kept_young_at_.ms < kKeepYoungIntervalMs) return {};
   kept_young_at_ = now;
   for (const auto& [partition, task] : tasks_) {
-    if (const auto status = task->stays_agreed(clock_.now()); !status) return status;
+    if (const auto status = task->stays_agreed(asked_at_); !status) return status;
   }
   return {};
 }
@@ -121,6 +122,13 @@ events::Status Worker::keep_stores_young() {
 events::Status Worker::stop() {
   if (!connected()) return {};
   callback_status_ = {};
+  // Before it leaves: a client that is in the middle of a rebalance may tell the group first and ask
+  // for its partitions afterwards, when nothing proves a commit any more.
+  std::vector<std::int32_t> active;
+  for (const auto& [partition, task] : tasks_) active.push_back(partition);
+  if (!former_ && (!active.empty() || in_transaction_)) release(active);
+  for (const auto partition : active) drop_task(partition);
+  if (!connected()) return callback_status_;
   membership_->leave(*this);
   erase_former_member(options_.member_file);
   drop_everything();
@@ -322,8 +330,7 @@ events::Status Worker::claim_partitions() {
   // this is still the owner: one that is not must not write over its successor's claim.
   std::vector<TopicPartitionOffset> positions;
   for (const auto& [partition, task] : unclaimed_) add_positions(*task, positions);
-  const CommitResult result = producer_->commit(positions, prover());
-  in_transaction_ = false;
+  const CommitResult result = commit_positions(positions);
   if (result.outcome == CommitOutcome::kCommitted) {
     for (auto& [partition, task] : unclaimed_) {
       task->claimed(claim);
@@ -417,7 +424,12 @@ events::Status Worker::process(const events::RecordView& record) {
         outputs_);
   }
   crash_marker_.enter(record.topic, record.partition, record.offset);
-  task->handle(record, outputs_);
+  try {
+    task->handle(record, outputs_);
+  } catch (const state::Failure&) {
+    crash_marker_.leave();  // it is the disk, whatever the record
+    throw;
+  }
   crash_marker_.leave();
   return send_outputs(&record);
 }
@@ -533,11 +545,17 @@ events::Status Worker::send_changelogs(std::span<const std::int32_t> released) {
   return {};
 }
 
+CommitResult Worker::commit_positions(std::span<const TopicPartitionOffset> positions) {
+  asked_at_ = clock_.now();
+  const CommitResult result = producer_->commit(positions, prover());
+  in_transaction_ = false;
+  return result;
+}
+
 events::Status Worker::commit(std::span<const std::int32_t> released) {
   if (const auto began = open_transaction(); !began) return cannot_begin(began.error());
   if (const auto sent = send_changelogs(released); !sent) return changelog_failed(sent.error());
-  const CommitResult result = producer_->commit(open_positions(released), prover());
-  in_transaction_ = false;
+  const CommitResult result = commit_positions(open_positions(released));
   return settle(result);
 }
 
@@ -631,7 +649,7 @@ events::Status Worker::keep(Task& task) {
   const TopicPartition changelog{changelog_, task.partition()};
   // A partition may be quiet for long: then its changelog has told last what time it is there.
   if (const auto time = producer_->last_time(changelog)) log_time_.see(*time, clock_.moment());
-  return task.committed(producer_->last_offset(changelog), clock_.now());
+  return task.committed(producer_->last_offset(changelog), asked_at_);
 }
 
 events::Status Worker::roll_back() {

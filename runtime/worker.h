@@ -101,6 +101,7 @@ class Worker final : private RebalanceListener {
   bool commit_is_due() const;
   // Commits the open transaction; the partitions in `released` give up their claims with it.
   events::Status commit(std::span<const std::int32_t> released = {});
+  CommitResult commit_positions(std::span<const TopicPartitionOffset> positions);
   events::Status send_changelog(const Task& task);
   // What this transaction has done on these partitions.
   events::Status send_history(std::vector<TaskWork> tasks);
@@ -167,6 +168,9 @@ class Worker final : private RebalanceListener {
   // Records whose outputs the log does not take, and why; until a transaction has set them aside.
   std::map<TopicPartitionOffset, std::string> refused_;
   Moment kept_young_at_;
+  // When the group was last asked anything that only an owner is answered. Stores are as young as
+  // the question: between it and what follows this process may have stood still for days.
+  events::Timestamp asked_at_;
 
   // What is left of the batch was fetched for positions that no longer hold.
   bool batch_void_ = false;

@@ -216,8 +216,28 @@ TEST_F(StandbyTest, AWorkerThatWaitsForAStoreCanBeCalledOff) {
   restorer->request(3);
   ASSERT_TRUE(restorer->step(0));
   restorer->cancel(3);
+  ASSERT_TRUE(restorer->step(0));
   follow();
   EXPECT_THAT(standby_->followed(), SizeIs(12));
+}
+
+// A broker may take half a minute for its answer, and the group waits for the worker.
+TEST_F(StandbyTest, ARestoreIsCalledOffWhileItWaitsForAnAnswer) {
+  standby_.reset();
+  append(3, "count/a", "1");
+  const auto restorer = make_restorer("counter.one.0");
+  int called_off = 0;
+  log_.on_pause([&] {
+    ++called_off;
+    restorer->cancel(3);
+  });
+  log_.set_faults({.paused = 1});
+  restorer->request(3);
+  EXPECT_FALSE(restore(*restorer));
+  EXPECT_EQ(called_off, 1);
+  log_.set_faults({});
+  restorer->request(3);
+  EXPECT_TRUE(restore(*restorer));
 }
 
 TEST_F(StandbyTest, KeepsAQuietStoreYoung) {
