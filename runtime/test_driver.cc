@@ -450,6 +450,7 @@ void TestDriver::be_quiet() {
   }
   log_.set_faults(faults);
   calm_ = false;
+  disturbed_from_ms_ = simulated_ms();
   note("faults begin again");
 }
 
@@ -523,6 +524,7 @@ void TestDriver::start_all() {
 void TestDriver::calm_down() {
   if (calm_) return;
   calm_ = true;
+  disturbed_ms_ += simulated_ms() - disturbed_from_ms_;
   note("faults end");
   log_.set_faults({});
   for (auto& instance : instances_) instance->frozen_until = {};

@@ -107,6 +107,11 @@ class TestDriver {
   std::int64_t steps() const { return step_ + quiet_steps_; }
   // How long it took, by the simulated clock.
   std::int64_t simulated_ms() const { return clock_.moment().ms - ManualClock().moment().ms; }
+  // Of that, the time in which disturbances may happen: neither quiet spells, nor the end, when what
+  // is left comes to rest.
+  std::int64_t disturbed_ms() const {
+    return calm_ ? disturbed_ms_ : disturbed_ms_ + simulated_ms() - disturbed_from_ms_;
+  }
   // How often each kind of disturbance happened, for tests that ask whether anything did.
   std::map<std::string, int> disturbances() const;
 
@@ -167,6 +172,8 @@ class TestDriver {
   bool standing_still_ = false;
   std::int64_t crashes_in_turn_ = 0;  // still to come
   bool calm_ = false;
+  std::int64_t disturbed_ms_ = 0;       // up to when it became calm last
+  std::int64_t disturbed_from_ms_ = 0;  // since when it is not calm
   std::optional<events::Error> error_;
   struct Note {
     std::int64_t step = 0;

@@ -507,6 +507,7 @@ Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory) 
     result.steps += driver.steps();
     result.disturbances = driver.disturbances();
     result.simulated_ms = driver.simulated_ms();
+    result.disturbed_ms = driver.disturbed_ms();
     if (problem.empty()) continue;
     result.problem = "seed " + std::to_string(seed) + (disturbed ? "" : ", undisturbed") + ":\n" +
                      problem + "the last steps:\n" + driver.trace();

@@ -61,6 +61,7 @@ struct Simulation {
   std::string problem;
   std::int64_t steps = 0;
   std::int64_t simulated_ms = 0;  // of the disturbed run
+  std::int64_t disturbed_ms = 0;  // of that, without its quiet spells and its end
   std::map<std::string, int> disturbances;
 };
 Simulation simulate(std::uint64_t seed, const std::filesystem::path& directory);

@@ -105,6 +105,7 @@ class Report {
     ++seeds_;
     steps_ += result.steps;
     simulated_ms_ += result.simulated_ms;
+    disturbed_ms_ += result.disturbed_ms;
     for (const auto& [kind, times] : result.disturbances) disturbances_[kind] += times;
     if (!result.problem.empty()) {
       failed_.push_back(seed);
@@ -134,13 +135,15 @@ class Report {
   double minutes() const {
     return std::chrono::duration<double, std::ratio<60>>(Clock::now() - began_at_).count();
   }
-  double hours() const { return static_cast<double>(simulated_ms_) / 3'600'000; }
+  static double hours(std::int64_t ms) { return static_cast<double>(ms) / 3'600'000; }
 
   std::string sentence() const {
     std::ostringstream text;
     text << seeds_ << " seeds, " << failed_.size() << " failed, " << steps_ << " steps; "
-         << std::fixed << std::setprecision(1) << hours() << " simulated hours under faults in "
-         << minutes() << " minutes, " << std::setprecision(0) << hours() / minutes() << " a minute";
+         << std::fixed << std::setprecision(1) << hours(simulated_ms_) << " simulated hours, "
+         << hours(disturbed_ms_) << " of them under faults, in " << minutes() << " minutes, "
+         << std::setprecision(0) << hours(simulated_ms_) / minutes() << " and "
+         << hours(disturbed_ms_) / minutes() << " a minute";
     return text.str();
   }
 
@@ -176,6 +179,7 @@ class Report {
     number("seeds", seeds_);
     number("steps", steps_);
     number("simulated_ms", simulated_ms_);
+    number("disturbed_ms", disturbed_ms_);
     number("took_ms", static_cast<std::int64_t>(minutes() * 60'000));
     writer.key("failed");
     writer.begin_array();
@@ -209,6 +213,7 @@ class Report {
   std::int64_t seeds_ = 0;
   std::int64_t steps_ = 0;
   std::int64_t simulated_ms_ = 0;
+  std::int64_t disturbed_ms_ = 0;
   std::vector<std::uint64_t> failed_;
   std::map<std::string, std::int64_t> disturbances_;
 };
