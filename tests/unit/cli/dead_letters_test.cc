@@ -10,6 +10,7 @@
 
 #include "events/codec.h"
 #include "events/events.h"
+#include "events/topics.h"
 #include "runtime/dead_letter.h"
 
 namespace voketag::cli {
