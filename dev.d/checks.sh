@@ -56,12 +56,14 @@ test_stage() {
   fi
 }
 
-# Runs the command with the stack's variables where the stack is up, and else without any.
+# Runs the command with the stack's variables where the stack is up, and else without any. psql is
+# the server's own: Debian's is a Perl program that looks for it, which costs more than most of the
+# questions that tests ask by the thousand.
 with_stack_env() {
   local name=$1
   shift
   if stack_is_up "$name"; then eval "$(stack_env "$name")"; fi
-  "$@"
+  PATH=$(postgres_bin):$PATH "$@"
 }
 
 report_tests() {

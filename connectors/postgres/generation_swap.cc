@@ -135,7 +135,7 @@ Outcome<void> Swap::lock_readers_out() {
 }
 
 // A reader that holds one of several tables and then asks for another waits for us while we wait
-// for it. PostgreSQL ends one of the two after deadlock_timeout, and it would be the reader: so all
+// for it. PostgreSQL ends one of the two after deadlock_timeout, and it may be the reader: so all
 // of the tables are locked within less, or none. Who waits for a single table holds no reader's.
 Outcome<std::int64_t> Swap::try_max_ms() {
   if (swap_.views.size() == 1) return std::int64_t{swap_.lock_timeout_ms};

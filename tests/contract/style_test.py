@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 SOURCES = (".cc", ".h", ".c", ".cjs", ".java", ".pml", ".py", ".scenario", ".sh", ".sql")
-# What a README puts between backticks, or links to: a folder's name, perhaps with a <placeholder>.
-NAME = re.compile(r"[`(\[]([\w.<>/-]+?)/?(?:README\.md)?[`)\]]")
+# What a README puts between backticks, or links to: a folder's name, perhaps with a <placeholder>,
+# or with the files in it (`folder/*.sql`).
+NAME = re.compile(r"[`(\[]([\w.<>/-]+?)(?:/(?:README\.md|\*[.\w]*)?)?[`)\]]")
 # A statement or the head of a block, right behind the slashes: examples in a comment are indented,
 # and prose ends in other ways.
 CODE = re.compile(

@@ -163,7 +163,9 @@ class Broker(Server):
     def start(self):
         assert not self.running()
         archive = [f"-XX:SharedArchiveFile={CLASS_ARCHIVE}"] if CLASS_ARCHIVE.exists() else []
-        self.launch(self.java(*archive, "-Xmx1g", "-Xms128m", "-XX:+UseG1GC", "kafka.Kafka",
+        # It lives for minutes: the second compiler would take a core for most of them.
+        self.launch(self.java(*archive, "-Xmx1g", "-Xms128m", "-XX:+UseG1GC",
+                              "-XX:TieredStopAtLevel=1", "kafka.Kafka",
                               f"{self.home}/server.properties"))
         return self
 

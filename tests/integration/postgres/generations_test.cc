@@ -259,20 +259,27 @@ TEST_F(GenerationsTest, ASwapWaitsNoLongerThanItsTimeoutInAll) {
   EXPECT_EQ(value("SELECT to_regclass('voketag.items_g1') IS NOT NULL"), "t");
 }
 
+// The reader asks for the first table while the swap still waits for it, so that it waits longer
+// than the swap does when both wait for each other: PostgreSQL would end the reader.
 TEST_F(GenerationsTest, AReaderOfSeveralTablesIsNotSacrificedToASwap) {
   auto generations = open();
   build(generations);
+  Connection first = session("the-first-reader");
+  run_on(first, "BEGIN; SELECT count(*) FROM voketag.items");
   Connection reader = session("a-reader", 10'000);
   run_on(reader, "BEGIN; SELECT count(*) FROM voketag.words");
   ASSERT_TRUE(generations.freeze(kPartitions));
   auto swapped =
       std::async(std::launch::async, [&] { return generations.swap(kBuilt, 3'000, false); });
-  // It holds the first table and waits for the second; the reader asks the other way round.
   await("1",
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
-        "   AND relation = 'voketag.words'::regclass");
+        "   AND relation = 'voketag.items'::regclass");
   const Watch waited;
-  const auto read = reader.execute("SELECT count(*) FROM voketag.items");
+  auto asked = std::async(std::launch::async,
+                          [&] { return reader.execute("SELECT count(*) FROM voketag.items"); });
+  std::this_thread::sleep_for(milliseconds(500));
+  run_on(first, "COMMIT");
+  const auto read = asked.get();
   EXPECT_TRUE(read) << read.error().message;
   EXPECT_LT(waited.ms(), 2'000);
   const auto refused = swapped.get();
