@@ -83,10 +83,8 @@ class ViewGenerations {
   events::Result<std::vector<std::int64_t>> freeze(
       std::span<const runtime::TopicPartition> partitions);
   void thaw();
-  // Frozen: takes what compare() will see, both generations at equal offsets. False: they do not
-  // stand there, for the freeze has ended unnoticed (the server ends it when it lasts too long);
-  // nothing is taken.
-  events::Result<bool> take_snapshot(std::int32_t generation);
+  // Takes what compare() will see: both generations, at equal offsets, frozen.
+  events::Status take_snapshot();
   events::Result<std::vector<TableComparison>> compare(std::int32_t generation);
 
   struct Swapped {

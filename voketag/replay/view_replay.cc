@@ -17,7 +17,6 @@ using events::Status;
 
 constexpr std::int64_t kAskIntervalMs = 500;
 constexpr int kMeetAttempts = 5;
-constexpr int kSnapshotAttempts = 5;
 // The live projector stands still meanwhile.
 constexpr std::int64_t kMeetMs = 5'000;
 constexpr auto kMeetPause = std::chrono::milliseconds(300);
@@ -249,25 +248,13 @@ Result<bool> ViewReplay::meet() {
   return tl::unexpected(trouble);
 }
 
-// A last commit that took long may have outlived the freeze: then the live view has moved on.
-Result<bool> ViewReplay::meet_for_a_snapshot() {
-  for (int attempt = 0; attempt < kSnapshotAttempts; ++attempt) {
-    const auto met = meet();
-    if (!met || !*met) return met;
-    auto taken = generations_.take_snapshot(result_.generation);
-    generations_.thaw();
-    if (!taken || *taken) return taken;
-  }
-  return events::fail(Errc::kTimeout,
-                      "the server ended the transaction in which the live view stands still " +
-                          std::to_string(kSnapshotAttempts) +
-                          " times before the new generation had followed it: is it overloaded?");
-}
-
 Result<bool> ViewReplay::compare() {
   const std::int64_t began_ms = clock_.now().ms;
-  const auto met = meet_for_a_snapshot();
+  const auto met = meet();
   if (!met || !*met) return met;
+  const auto taken = generations_.take_snapshot();
+  generations_.thaw();
+  if (!taken) return tl::unexpected(taken.error());
   result_.progress.stage = "comparing";
   const auto compared = generations_.run_long(
       [this]() -> Status {

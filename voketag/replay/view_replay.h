@@ -89,7 +89,6 @@ class ViewReplay {
   events::Result<bool> compare();
   events::Result<ReplayResult> swap();
   events::Result<bool> meet();
-  events::Result<bool> meet_for_a_snapshot();
   events::Status place();
   // Whether to go on; tells the watcher.
   bool go_on();

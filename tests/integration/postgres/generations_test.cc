@@ -181,29 +181,6 @@ TEST_F(GenerationsTest, WhoKeepsTheViewFromStandingStillIsNamed) {
   EXPECT_TRUE(generations.freeze(kPartitions));
 }
 
-// ---- the comparison ----------------------------------------------------------------------------
-
-TEST_F(GenerationsTest, ASnapshotIsTakenAtEqualOffsetsOnly) {
-  auto generations = open();
-  build(generations);
-  ASSERT_TRUE(generations.freeze(kPartitions));
-  EXPECT_TRUE(*generations.take_snapshot(kBuilt));
-  generations.thaw();
-  const auto compared = generations.compare(kBuilt);
-  ASSERT_TRUE(compared) << compared.error().message;
-  EXPECT_TRUE(compared->front().equal());
-
-  // The server ends a freeze that lasts too long, and the projector goes on.
-  ASSERT_TRUE(generations.freeze(kPartitions));
-  run("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity JOIN pg_locks USING (pid)"
-      " WHERE mode = 'ShareRowExclusiveLock' AND relation = 'voketag.items'::regclass");
-  run("UPDATE voketag.projection_positions SET next_offset = 101 WHERE generation = 1");
-  const auto late = generations.take_snapshot(kBuilt);
-  ASSERT_TRUE(late) << late.error().message;
-  EXPECT_FALSE(*late);
-  generations.thaw();
-}
-
 // ---- the swap ----------------------------------------------------------------------------------
 
 TEST_F(GenerationsTest, AProcessThatStopsWithTheTablesLockedKeepsReadersOutForASecond) {
