@@ -174,7 +174,7 @@ Outcome<void> rename(Connection& connection, const View& view, const std::string
 // A partition attached to a table, or a child of one, is dropped with it, and is no part of LIKE.
 Outcome<std::string> partitioned(Connection& connection, std::span<const View* const> views) {
   const auto rows = connection.execute(
-      "SELECT coalesce(string_agg(oid::regclass::text, ', '), '') FROM pg_class"
+      "SELECT coalesce(string_agg('voketag.' || relname, ', '), '') FROM pg_class"
       " WHERE oid = ANY (" +
       array_of(views) +
       ") AND (relkind <> 'r' OR relispartition"

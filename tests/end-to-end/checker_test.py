@@ -10,6 +10,7 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "soak"))
 
 # pylint: disable=wrong-import-position
+import audit
 import checker
 import state_checker
 from system import GREAT, System, await_true, new_batch
@@ -28,7 +29,7 @@ STATE = {("batches", "ended"): {"status": "failed", "duplicates": 7, "content": 
 LEFT_OVER = (("batches", "batch"), ("batches", "window"), ("batches", "timer"), ("merkle", "tree"),
              ("merkle", "part"), ("anchoring", "slot"), ("tokens", "of-nobody"))
 # The columns that each view is asked for, in the checker's order; the first ones are the key.
-VIEWS = {"batches": 4, "anchors": 5, "merkle_subtrees": 3, "anchor_transactions": 5, "products": 4}
+VIEWS = {"batches": 4, "anchors": 5, "merkle_subtrees": 3, "anchor_transactions": 5, "products": 5}
 
 
 class Recorded(checker.Topics):
@@ -57,7 +58,7 @@ class Trial:
         self.topics = Recorded(system.kafka, system.prefix)
         self.rows = {}
         self.read_rows = checker.rows
-        checker.rows = self.recorded_rows
+        checker.rows = audit.rows = self.recorded_rows  # the rows of products are read there
         self.trials = 0
         # A hundred audits compute the same hashes: what has been found right is not computed again.
         self.chunks = {}

@@ -113,6 +113,7 @@ class Reader(threading.Thread):
             again = self.session.ask(self.PRODUCTS)[0].split()
             self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             self.session.ask("COMMIT")
+            self.stopped.wait(0.05)  # Readers that never pause starve a swap (docs/replay.md).
             assert again[1] == again[2], "rows of two tables"
             if keeps_snapshot:
                 assert first == again + others, (

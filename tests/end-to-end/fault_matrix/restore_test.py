@@ -29,7 +29,7 @@ def long_restore(system, instance, work):
         shutil.rmtree(instance.state)
         stranger = ForeignProducer(system.kafka, f"{system.prefix}stranger", timeout_ms=120_000)
         stranger.begin()
-        stranger.produce(f"{system.prefix}batches-changelog", b"nobody reads this", HELD)
+        stranger.produce(f"{system.prefix}batches-changelog", b"nobody reads this", HELD, b"nobody")
         instance.start()
         await_true("it is a member", lambda: membership(instance), 60)
         began, member = time.monotonic(), membership(instance)
@@ -54,7 +54,7 @@ def long_restore(system, instance, work):
 
 
 def main():
-    with System("restore", VOKETAG_KAFKA_SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS,
+    with System("restore", VOKETAG_WORKERS=1, VOKETAG_KAFKA_SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS,
                 VOKETAG_KAFKA_MAX_POLL_INTERVAL_MS=POLL_INTERVAL_MS) as system:
         instance = system.start("one").await_ready()
         work = Work(system)
