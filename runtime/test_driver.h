@@ -107,8 +107,8 @@ class TestDriver {
   std::int64_t steps() const { return step_ + quiet_steps_; }
   // How long it took, by the simulated clock.
   std::int64_t simulated_ms() const { return clock_.moment().ms - ManualClock().moment().ms; }
-  // Of that, the time in which disturbances may happen: neither quiet spells, nor the end, when what
-  // is left comes to rest.
+  // Of that, the time in which disturbances may happen: neither quiet spells, nor the end, when
+  // what is left comes to rest.
   std::int64_t disturbed_ms() const {
     return calm_ ? disturbed_ms_ : disturbed_ms_ + simulated_ms() - disturbed_from_ms_;
   }

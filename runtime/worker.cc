@@ -122,12 +122,9 @@ events::Status Worker::keep_stores_young() {
 events::Status Worker::stop() {
   if (!connected()) return {};
   callback_status_ = {};
-  // Before it leaves: a client that is in the middle of a rebalance may tell the group first and ask
-  // for its partitions afterwards, when nothing proves a commit any more.
-  std::vector<std::int32_t> active;
-  for (const auto& [partition, task] : tasks_) active.push_back(partition);
-  if (!former_ && (!active.empty() || in_transaction_)) release(active);
-  for (const auto partition : active) drop_task(partition);
+  // Before it leaves: a client that is in the middle of a rebalance may tell the group first and
+  // ask for its partitions afterwards, when nothing proves a commit any more.
+  if (!former_) on_revoked(std::vector(owned_.begin(), owned_.end()));
   if (!connected()) return callback_status_;
   membership_->leave(*this);
   erase_former_member(options_.member_file);
